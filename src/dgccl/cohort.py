@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int16, Int64
+from jaxtyping import Int64
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from sklearn.model_selection import StratifiedKFold
 
 from dgccl.errors import CohortError
-from dgccl.types import Mask, SuvBw
+from dgccl.lesion import LesionArrays
 
 TEXT_COLUMNS = (
     "lesion_id", "patient_id", "site", "sex", "manufacturer", "scanner", "qc", "array_sha256",
@@ -36,19 +35,6 @@ LESION_COLUMNS = (
     "diameter_mm", "volume_ml", "box_mm", "ct_spacing_mm", "pet_spacing_mm", "qc", "array_sha256",
 )  # fmt: skip
 """Columns of `lesions.csv`, in their order; units are in the names (SUV in g/mL, TLG in g)."""
-
-
-@dataclass(frozen=True, eq=False)
-class LesionArrays:
-    """The stored arrays of one lesion; a modality that was not acquired is None.
-
-    CT and PET lie on grids of their own that cover one physical box, axes along +z, +y, +x.
-    """
-
-    ct_hu: Int16[np.ndarray, "z y x"] | None
-    mask_ct: Mask | None
-    suv_bw: SuvBw | None
-    mask_pet: Mask | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +158,8 @@ def split_folds(lesions: pd.DataFrame, *, folds: int, validation_fraction: float
     Raises:
         CohortError: one class only, fewer patients than folds, or a class too small to be in every split.
     """
+    from sklearn.model_selection import StratifiedKFold  # slow to import, and ingestion does not need it
+
     patients = lesions.groupby("patient_id")["label"].max().sort_index()
     counts = patients.value_counts()
     if len(counts) < 2:
