@@ -12,7 +12,7 @@ from scipy import ndimage
 from dgccl.errors import RoiError
 from dgccl.roi import Roi, longest_diameter_mm
 from dgccl.study import PetImage, Study
-from dgccl.types import Mask, PointMm, SuvBw
+from dgccl.types import Mask, SuvBw
 from dgccl.volume import Grid, Volume, box_grid, resample
 
 AIR_HU = -1000.0

@@ -1,6 +1,7 @@
 """Geometry of lesion outlines: from contours and spheres to masks, from masks to sizes."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -193,8 +194,6 @@ def _largest_distance(in_plane: Float64[np.ndarray, "n 2"], points_mm: PointsMm)
     if len(points_mm) < 2:
         return 0.0
     if len(points_mm) > 50:
-        try:
+        with suppress(QhullError):  # all points on one line
             points_mm = points_mm[ConvexHull(in_plane).vertices]
-        except QhullError:  # all points on one line
-            pass
     return float(pdist(points_mm).max())
