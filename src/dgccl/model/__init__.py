@@ -1,0 +1,16 @@
+"""Networks: encoders, fusion, classifiers, losses, checkpoints."""
+
+from dgccl.model.checkpoint import load_weights, save_weights
+from dgccl.model.classifier import ModelOutput
+from dgccl.model.factory import Classifier, build_model
+from dgccl.model.loss import LossTerms, training_loss
+
+__all__ = [
+    "Classifier",
+    "LossTerms",
+    "ModelOutput",
+    "build_model",
+    "load_weights",
+    "save_weights",
+    "training_loss",
+]
