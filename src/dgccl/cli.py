@@ -1,0 +1,267 @@
+"""The command line: one thin function a verb. Heavy imports wait until a verb needs them."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dgccl import __version__
+from dgccl.errors import DgcclError
+
+app = typer.Typer(
+    name="dgccl",
+    help="Benign or malignant from CT + FDG PET: from DICOM to a cross-validated model with its evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, which may hold a patient's identity
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes; the default is one for each core.")]
+
+
+def main() -> None:
+    """Run the command line; a `DgcclError` becomes one message and exit status 1."""
+    try:
+        app()
+    except DgcclError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
+        else:
+            print(f"dgccl: {error.message} [{error.code}]", file=sys.stderr)
+            if error.remedy:
+                print(f"       {error.remedy}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _cores() -> int:
+    import os
+
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """A callback (description, done, total) that draws progress bars on standard error."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    bars: dict[str, Any] = {}
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def report(description: str, done: int, total: int) -> None:
+            if description not in bars:
+                bars[description] = progress.add_task(description, total=total)
+            progress.update(bars[description], completed=done, total=total)
+
+        yield report
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"dgccl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 160,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed writes the same files.")] = 2026,
+    workers: WorkersOption = _cores(),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a phantom cohort as a scanner would: CT and PET series, outlines, labels.
+
+    Example: `dgccl phantom runs/demo/dicom --patients 160 --seed 2026`
+    """
+    from dgccl.phantom.dicom import write_phantom
+
+    with _progress(as_json) as progress:
+        write_phantom(out, patients=patients, seed=seed, workers=workers, progress=progress)
+    if as_json:
+        print(json.dumps({"folder": str(out), "patients": patients, "seed": seed}))
+    else:
+        print(f"Phantom cohort of {patients} patients (seed {seed}) in {out}")
+
+
+@app.command()
+def ingest(
+    source_dir: Annotated[Path, typer.Argument(help="Folder with DICOM (or NIfTI), whatever its layout.")],
+    cohort_dir: Annotated[Path, typer.Argument(help="Cohort folder to write.")],
+    labels: Annotated[Path, typer.Option(help="CSV: patient_id, label [, lesion, site, study_code].")],
+    label_column: Annotated[str, typer.Option(help="Name of the label column, if it is not `label`.")] = "",
+    points: Annotated[
+        Path | None, typer.Option(help="CSV: patient_id, x_mm, y_mm, z_mm (LPS), diameter_mm [, lesion].")
+    ] = None,
+    box_mm: Annotated[float, typer.Option(min=1, help="Edge of the box stored around a lesion, mm.")] = 64.0,
+    ct_spacing_mm: Annotated[float, typer.Option(min=0.1, help="Voxel size of the stored CT, mm.")] = 1.0,
+    pet_spacing_mm: Annotated[float, typer.Option(min=0.1, help="Voxel size of the stored PET, mm.")] = 4.0,
+    roi_pattern: Annotated[str, typer.Option(help="Take outlines whose name matches this expression.")] = "",
+    allow_missing_modality: Annotated[
+        bool, typer.Option(help="Keep patients that have only CT or only PET.")
+    ] = False,
+    skip_absent_patients: Annotated[
+        bool, typer.Option(help="Record labeled patients without images instead of stopping.")
+    ] = False,
+    workers: WorkersOption = _cores(),
+    as_json: JsonOption = False,
+) -> None:
+    """Turn images, outlines and outcomes into a cohort; resumes where a killed run stopped.
+
+    Example: `dgccl ingest dicom/ cohort/ --labels labels.csv`
+    """
+    from dataclasses import asdict
+
+    from dgccl.ingest import IngestSettings
+    from dgccl.ingest import ingest as run_ingest
+    from dgccl.lesion import BoxSettings
+
+    settings = IngestSettings(
+        box=BoxSettings(box_mm, ct_spacing_mm, pet_spacing_mm),
+        roi_pattern=roi_pattern,
+        allow_missing_modality=allow_missing_modality,
+    )
+    with _progress(as_json) as progress:
+        summary = run_ingest(
+            source_dir,
+            cohort_dir,
+            labels_csv=labels,
+            label_column=label_column,
+            points_csv=points,
+            settings=settings,
+            skip_absent_patients=skip_absent_patients,
+            workers=workers,
+            progress=progress,
+        )
+    if as_json:
+        print(json.dumps(asdict(summary)))
+        return
+    print(f"{summary.lesions} lesions of {summary.patients} patients in {cohort_dir}")
+    for code, count in sorted(summary.refused.items()):
+        print(f"  refused: {count} x {code} (see qc.csv)")
+
+
+@app.command()
+def train(
+    cohort_dir: Annotated[Path, typer.Argument(help="Cohort folder that `dgccl ingest` wrote.")],
+    run_dir: Annotated[Path, typer.Argument(help="Run folder to write.")],
+    config: Annotated[Path, typer.Option(help="Experiment, e.g. configs/fast.toml.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Cross-validate the configured models; resumes where a killed run stopped, to the same result.
+
+    Example: `dgccl train cohort/ runs/mine --config configs/fast.toml`
+    """
+    from dgccl.cohort import open_cohort
+    from dgccl.config import load_config
+    from dgccl.training import train as run_train
+
+    experiment = load_config(config)
+    cohort = open_cohort(cohort_dir)
+    with _progress(as_json) as progress:
+        run_train(cohort, run_dir, experiment, device=device, progress=progress)
+    if as_json:
+        print(json.dumps({"run_dir": str(run_dir), "models": list(experiment.models)}))
+    else:
+        print(f"Trained {', '.join(experiment.models)} ({experiment.training.folds} folds); predictions in {run_dir}")
+
+
+@app.command()
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder that `dgccl train` wrote.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compute every figure from the predictions and write results.json.
+
+    Example: `dgccl evaluate runs/mine --json`
+    """
+    from dgccl.evaluation import evaluate as run_evaluate
+
+    run_evaluate(run_dir)
+    results = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps(results))
+    else:
+        _print_headline(results)
+
+
+def _print_headline(results: dict[str, Any]) -> None:
+    """The headline table and the warnings that belong to it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    def interval(estimate: dict[str, Any]) -> str:
+        return f"{estimate['estimate']:.3f} ({estimate['ci_low']:.3f} to {estimate['ci_high']:.3f})"
+
+    meta = results["meta"]
+    title = f"{meta['data_kind'].upper()} data: {meta['n_lesions']} lesions, {meta['folds']}-fold cross-validation"
+    table = Table(title=title, caption="AUC with 95 % interval; drop = AUC lost when the modality is missing")
+    for heading in ("model", "AUC", "sensitivity", "specificity", "AUC without PET", "AUC without CT"):
+        table.add_column(heading)
+    for name, model in results["models"].items():
+        figures = [interval(model[key]) for key in ("auroc", "sensitivity", "specificity")]
+        figures += [interval(model["patterns"][kept]["auroc"]) for kept in ("ct", "pet")]
+        table.add_row(name, *figures)
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    console.print(table)
+    for warning in results["warnings"]:
+        console.print(f"! {warning}", markup=False)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder that `dgccl evaluate` finished.")],
+    cohort_dir: Annotated[
+        Path | None, typer.Option("--cohort", help="Cohort folder, if it has moved since training.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the report: one HTML file that needs nothing else.
+
+    Example: `dgccl report runs/mine`
+    """
+    from dgccl.cohort import open_cohort
+    from dgccl.report import write_report
+
+    if cohort_dir is None:
+        cohort_dir = _cohort_of(run_dir)
+    path = write_report(run_dir, cohort=open_cohort(cohort_dir))
+    print(json.dumps({"report": str(path)}) if as_json else f"Report: {path}")
+
+
+def _cohort_of(run_dir: Path) -> Path:
+    """The cohort folder that a run was trained on."""
+    from dgccl.errors import TrainingError
+
+    try:
+        return Path(json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["cohort_dir"])
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise TrainingError(
+            "not_a_run", f"{run_dir} is no run folder: run.json is missing or damaged.", remedy="Train first."
+        ) from error
