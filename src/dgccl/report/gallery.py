@@ -1,0 +1,214 @@
+"""The lesion gallery: which lesions are shown, and their CT, PET and fused pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dgccl.cohort import Cohort, LesionArrays
+from dgccl.report import text
+from dgccl.report.style import CLASS_NAMES, render_png
+from dgccl.types import Mask
+
+LUNG_WINDOW_HU = (-1350.0, 150.0)
+SOFT_TISSUE_WINDOW_HU = (-160.0, 240.0)
+AIR_FILLED_HU = -300.0
+"""A box whose median lies below is lung for the choice of the window; soft tissue and fat lie far above."""
+
+SMALLEST_SUV_SCALE = 5.0
+"""Upper end of the PET scale, g/mL, at least: a cold lesion must not look hot."""
+
+OUTLINE_COLOR = "#56B4E9"
+PICTURE_PX = 240
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture as a data URI, or the statement that there is none."""
+
+    uri: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One lesion of the gallery with its pictures and facts."""
+
+    lesion_id: str
+    true_class: str
+    facts: tuple[tuple[str, str], ...]
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A kind of case: its title, and its lesions or the statement that there is none."""
+
+    title: str
+    cases: tuple[Case, ...]
+    empty: str
+
+
+def build_gallery(
+    cohort: Cohort,
+    rows: pd.DataFrame,
+    thresholds: Sequence[float],
+    *,
+    modalities: Sequence[str],
+    per_group: int = 3,
+) -> list[Group]:
+    """The surest correct lesions and the worst mistakes of both classes.
+
+    Args:
+        cohort: gives arrays and measures.
+        rows: test predictions of one model, every modality present.
+        thresholds: threshold of each fold, chosen on validation.
+        modalities: names of the modalities, for the gate weights.
+        per_group: lesions in each group.
+    """
+    threshold = np.asarray(thresholds, dtype=float)[rows["fold"].to_numpy(int)]
+    called = (rows["y_score"].to_numpy(float) >= threshold).astype(int)
+    correct = called == rows["y_true"].to_numpy(int)
+    kinds = (
+        ("Surest correct: malignant", 1, True, False), ("Surest correct: benign", 0, True, True),
+        ("Worst mistakes: malignant, called benign", 1, False, True),
+        ("Worst mistakes: benign, called malignant", 0, False, False),
+    )  # fmt: skip
+    groups = []
+    for title, label, right, lowest_first in kinds:
+        chosen = rows.loc[(rows["y_true"] == label) & (correct == right)]
+        chosen = chosen.sort_values(["y_score", "lesion_id"], ascending=[lowest_first, True]).head(per_group)
+        cases = tuple(_case(cohort, row, modalities) for row in chosen.to_dict("records"))
+        groups.append(
+            Group(title, cases, "" if cases else "There is no lesion of this kind in the test predictions.")
+        )
+    return groups
+
+
+def _case(cohort: Cohort, row: Mapping[str, Any], modalities: Sequence[str]) -> Case:
+    lesion = cohort.lesions.set_index("lesion_id").loc[row["lesion_id"]]
+    gates = [
+        f"{text.modality_name(name)} {text.number(row[f'gate_{name}'], digits=2)}"
+        for name in modalities
+        if not text.is_missing(row.get(f"gate_{name}"))
+    ]
+    facts = (
+        ("Score", text.number(row["y_score"])),
+        ("Truth", CLASS_NAMES[row["y_true"]]),
+        ("Gate", ", ".join(gates) or "no gate"),
+        ("Diameter", _with_unit(lesion["diameter_mm"], "mm")),
+        ("SUVmax", _with_unit(lesion["suv_max"], "g/mL")),
+        ("Fold", str(row["fold"])),
+    )
+    pictures = draw_pictures(
+        cohort.arrays(row["lesion_id"]), box_mm=float(lesion["box_mm"]), name=row["lesion_id"]
+    )
+    return Case(row["lesion_id"], CLASS_NAMES[row["y_true"]], facts, pictures)
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return "not recorded" if text.is_missing(value) else f"{text.number(value, digits=1)} {unit}"
+
+
+def central_index(mask: Mask | None, size: int) -> int:
+    """Axial slice with the largest part of the mask, nearest the middle if several; without a mask the middle."""
+    if mask is None or not mask.any():
+        return size // 2
+    area = mask.sum(axis=(1, 2))
+    best = np.flatnonzero(area == area.max())
+    return int(best[np.abs(best - (size - 1) / 2).argmin()])
+
+
+def draw_pictures(arrays: LesionArrays, *, box_mm: float, name: str) -> tuple[Picture, Picture, Picture]:
+    """Axial CT, PET and fused picture of one lesion at one height.
+
+    Args:
+        arrays: CT and PET on grids that cover one box.
+        box_mm: edge of the box, mm.
+        name: the lesion, for the text alternative.
+    """
+    ct, pet = arrays.ct_hu, arrays.suv_bw
+    mask, size = (
+        (arrays.mask_ct, len(ct)) if ct is not None else (arrays.mask_pet, len(pet) if pet is not None else 1)
+    )
+    height = (
+        central_index(mask, size) + 0.5
+    ) / size  # as a share of the box, so that it names a slice of both grids
+    half = box_mm / 2
+    extent = (-half, half, half, -half)
+    window = LUNG_WINDOW_HU
+    if ct is not None and float(np.median(ct)) > AIR_FILLED_HU:
+        window = SOFT_TISSUE_WINDOW_HU
+    ct_plane = _plane(ct, height)
+    pet_plane = _plane(pet, height)
+    top = SMALLEST_SUV_SCALE
+    if pet_plane is not None:
+        top = max(top, float(np.ceil(pet_plane.max())))
+    outline = _plane(arrays.mask_ct, height) if ct is not None else _plane(arrays.mask_pet, height)
+
+    def draw(figure: Figure, *, with_ct: bool, with_pet: bool) -> None:
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_axis_off()
+        if with_ct and ct_plane is not None:
+            axes.imshow(
+                ct_plane, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bilinear"
+            )
+        if with_pet and pet_plane is not None:
+            alpha = np.clip(pet_plane / top, 0.0, 1.0) ** 0.5 * 0.75 if with_ct else None
+            axes.imshow(
+                pet_plane, cmap="inferno" if with_ct else "gray_r", vmin=0.0, vmax=top, extent=extent, alpha=alpha,
+                interpolation="bilinear",
+            )  # fmt: skip
+        if outline is not None and not (with_ct and with_pet):
+            _outline(axes, outline, half)
+        axes.set(xlim=extent[:2], ylim=extent[2:])
+
+    hu = f"{text.number(window[0], digits=0)} to {text.number(window[1], digits=0)} HU"
+    scale = f"0 to {top:.0f} g/mL"
+    missing = [words for plane, words in ((ct_plane, "CT"), (pet_plane, "PET")) if plane is None]
+    return (
+        _picture(draw, "CT", hu, name, with_ct=True, missing=[w for w in missing if w == "CT"]),
+        _picture(
+            draw, "PET", f"SUVbw {scale}", name, with_pet=True, missing=[w for w in missing if w == "PET"]
+        ),
+        _picture(draw, "Fused", f"{scale} on CT", name, with_ct=True, with_pet=True, missing=missing),
+    )
+
+
+def _picture(
+    draw: Any,
+    kind: str,
+    scale: str,
+    name: str,
+    *,
+    with_ct: bool = False,
+    with_pet: bool = False,
+    missing: list[str],
+) -> Picture:
+    if missing:
+        statement = f"{text.listing(missing)} not available"
+        return Picture("", kind, statement)
+    uri = render_png(lambda figure: draw(figure, with_ct=with_ct, with_pet=with_pet), size_px=PICTURE_PX)
+    return Picture(uri, f"{kind}, {scale}", f"Axial {kind} of lesion {name}, {scale}")
+
+
+def _plane(array: Shaped[np.ndarray, "z y x"] | None, height: float) -> Shaped[np.ndarray, "y x"] | None:
+    """The axial plane at a height given as a share of the box."""
+    return None if array is None else array[min(int(height * len(array)), len(array) - 1)]
+
+
+def _outline(axes: Axes, mask: Shaped[np.ndarray, "y x"], half_mm: float) -> None:
+    """The contour of a mask in mm, also where it leaves the box."""
+    if not mask.any():
+        return
+    step = 2 * half_mm / mask.shape[1]
+    centers = -half_mm + step * (np.arange(mask.shape[1] + 2) - 0.5)
+    axes.contour(
+        centers, centers, np.pad(mask, 1).astype(float), levels=[0.5], colors=OUTLINE_COLOR, linewidths=0.7
+    )

@@ -1,0 +1,217 @@
+"""Puts text, tables, figures and lesion pictures together into one HTML file."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dgccl.cohort import Cohort
+from dgccl.errors import CohortError
+from dgccl.report import figures, qc, style, tables, text
+from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
+from dgccl.report.gallery import Group, build_gallery
+from dgccl.report.published import published_table
+from dgccl.report.run_files import RunFiles, read_run
+from dgccl.report.style import Drawing
+from dgccl.report.tables import Table
+from dgccl.report.verdict import limitations, verdict
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page; what cannot be shown is stated in `notes`.
+
+    Attributes:
+        points: sentences to be set as a list.
+    """
+
+    id: str
+    title: str
+    lead: str = ""
+    notes: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    tables: tuple[Table, ...] = ()
+    groups: tuple[Group, ...] = ()
+
+
+def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
+    """Write RUN_DIR/report.html, one file that needs nothing else.
+
+    Args:
+        run_dir: a run that was trained and evaluated.
+        cohort: the cohort that the run was trained on.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        TrainingError: a file of the run is absent or damaged.
+        CohortError: the cohort is not the one that the run was trained on.
+    """
+    run = read_run(run_dir)
+    if cohort.sha256 != run.results["meta"]["cohort_sha256"]:
+        raise CohortError(
+            "cohort_changed",
+            f"The cohort's hash is {cohort.sha256[:12]}, the run was evaluated on {run.results['meta']['cohort_sha256'][:12]}.",
+            remedy="Give the cohort folder that the run was trained on, unchanged.",
+        )
+    html = render_page(run, cohort=cohort)
+    path = run_dir / "report.html"
+    handle, name = tempfile.mkstemp(dir=run_dir, prefix=".report-", suffix=".html")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(html)
+        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def render_page(run: RunFiles, *, cohort: Cohort) -> str:
+    """The page as HTML text; the same input gives the same text."""
+    lines = style.model_lines(run.models)
+    meta = run.results["meta"]
+    environment = Environment(
+        loader=PackageLoader("dgccl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        meta=meta,
+        kind=meta["data_kind"],
+        size=f"{text.count(meta['n_lesions'], 'lesion')} of {text.count(meta['n_patients'], 'patient')} "
+        f"({meta['n_malignant']} malignant, {meta['n_benign']} benign), {text.count(int(meta['folds']), 'fold')}",
+        warnings=run.results["warnings"],
+        headline=tables.headline(run, lines),
+        verdict=verdict(run),
+        sections=[
+            _results(run, lines),
+            _modalities(run, lines),
+            _training(run, lines),
+            _gallery(run, cohort),
+            _cohort(cohort),
+            _provenance(run, cohort),
+            Section("limitations", "Limitations", points=tuple(limitations(run))),
+        ],
+        colors={"ink": style.INK, "muted": style.MUTED, "rule": style.RULE} | style.CLASS_COLORS,
+    )
+
+
+def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
+    models = run.results["models"]
+    shown = [tables.comparisons(run)] if run.results["delong"] else []
+    notes = () if shown else ("Only one model was trained, so that there is nothing to compare it with.",)
+    return Section(
+        "results",
+        "Discrimination",
+        notes=notes,
+        drawings=(figures.roc(models, lines), figures.fold_auroc(models, lines)),
+        tables=(*shown, published_table(run), tables.confusion(run, lines), tables.by_fold(run, lines)),
+    )
+
+
+def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
+    models, modalities = run.results["models"], run.modalities
+    drawings, notes = [], []
+    if any(models[name]["patterns"] for name in lines):
+        drawings.append(figures.missing_modality(models, lines, modalities=modalities))
+    else:
+        notes.append(
+            "No modality was withheld in this run, so that there is no figure for a missing modality."
+        )
+    for name in lines:
+        gate = models[name]["gate"]
+        if gate is None:
+            notes.append(f"{text.model_name(name)} has no gate, hence no gate weights.")
+        else:
+            drawings.append(figures.gate_weights(name, run.test_rows(name), gate, modalities=modalities))
+    cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
+    if cosines:
+        drawings.append(figures.cosine(cosines, lines))
+    lacking = [text.model_name(name) for name in lines if name not in cosines]
+    if lacking:
+        notes.append(
+            f"The cosine similarity of CT and PET embeddings was not computed for {text.listing(lacking)}."
+        )
+    return Section(
+        "modalities", "CT and PET: what each contributes", notes=tuple(notes), drawings=tuple(drawings)
+    )
+
+
+def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
+    drawings, notes = [], []
+    for name, line in lines.items():
+        history = run.history.loc[run.history["model"] == name]
+        if history.empty:
+            notes.append(f"history.csv has no training history of {text.model_name(name)}.")
+        else:
+            drawings.append(figures.training(name, history, line))
+    for name in lines:
+        drawing, said = _embedding_map(run, name)
+        drawings += drawing
+        notes += said
+    return Section("training", "Training and embeddings", notes=tuple(notes), drawings=tuple(drawings))
+
+
+def _embedding_map(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
+    """The t-SNE map of one model, and what had to be left out of it."""
+    fused = run.fused.get(name)
+    if fused is None:
+        return [], [f"The run stores no fused embeddings of {text.model_name(name)}, hence no t-SNE map."]
+    layouts: dict[int, Any] = {}
+    small = []
+    for fold, rows in fused.rows.groupby("fold").groups.items():
+        if len(rows) < SMALLEST_MAP:
+            small.append(int(fold))
+        else:
+            index = rows.to_numpy()
+            layouts[int(fold)] = (tsne_layout(fused.vectors[index]), fused.rows["y_true"].to_numpy()[index])
+    notes = []
+    if small:
+        folds = f"fold{'s' if len(small) > 1 else ''} {text.listing([str(fold) for fold in small])}"
+        notes.append(
+            f"No t-SNE map of {text.model_name(name)} for {folds}: fewer than {SMALLEST_MAP} test lesions have "
+            "no neighborhoods to show."
+        )
+    return ([figures.embedding_map(name, layouts)] if layouts else []), notes
+
+
+def _gallery(run: RunFiles, cohort: Cohort) -> Section:
+    primary = run.models[0]
+    groups = build_gallery(
+        cohort,
+        run.test_rows(primary),
+        run.results["models"][primary]["threshold_by_fold"],
+        modalities=run.modalities,
+    )
+    lead = (
+        f"Test lesions as {text.model_name(primary)} scored them (score: probability of malignancy). One axial plane, "
+        "where the outline is largest; the patient's left is on the right of the picture. CT in the lung window, or in "
+        "the soft-tissue window where the box holds no lung; blue: outline."
+    )
+    return Section("gallery", "Lesions: the surest and the worst", lead, groups=tuple(groups))
+
+
+def _cohort(cohort: Cohort) -> Section:
+    said, decisions = qc.decisions(cohort)
+    return Section(
+        "cohort", "Cohort and quality control", said, tables=(tables.cohort_by_class(cohort), *decisions)
+    )
+
+
+def _provenance(run: RunFiles, cohort: Cohort) -> Section:
+    shown = (
+        tables.provenance(run, cohort),
+        tables.settings("Configuration", run.config),
+        tables.settings("Environment", run.environment),
+        tables.settings("Cohort manifest", cohort.manifest),
+    )
+    return Section("provenance", "Provenance", tables=shown)

@@ -1,0 +1,155 @@
+"""What a run folder holds, read once and checked, before anything is drawn."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from dgccl.errors import TrainingError
+
+PREDICTION_COLUMNS = (
+    "lesion_id",
+    "patient_id",
+    "site",
+    "model",
+    "fold",
+    "split",
+    "pattern",
+    "y_true",
+    "y_score",
+)
+HISTORY_COLUMNS = ("model", "fold", "epoch", "train_loss", "validation_loss", "validation_auroc")
+
+
+@dataclass(frozen=True, eq=False)
+class FusedEmbeddings:
+    """Fused embeddings of one model's test lesions and the table rows (fold, y_true) they belong to."""
+
+    vectors: Float32[np.ndarray, "n width"]
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class RunFiles:
+    """Everything of a run that the report draws."""
+
+    results: dict[str, Any]
+    config: dict[str, Any]
+    run: dict[str, Any]
+    environment: dict[str, Any]
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    fused: dict[str, FusedEmbeddings] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the results, the method itself first."""
+        names = list(self.results["models"])
+        return sorted(names, key=lambda name: name != "dgccl")
+
+    @property
+    def modalities(self) -> list[str]:
+        """Modality names in the fixed order of the configuration."""
+        return list(self.config["modalities"])
+
+    @property
+    def full_pattern(self) -> str:
+        """The pattern in which every modality is present."""
+        return "+".join(self.modalities)
+
+    def test_rows(self, model: str) -> pd.DataFrame:
+        """Test predictions of one model with every modality present."""
+        table = self.predictions
+        chosen = (
+            (table["model"] == model) & (table["split"] == "test") & (table["pattern"] == self.full_pattern)
+        )
+        return table.loc[chosen].reset_index(drop=True)
+
+
+def read_run(run_dir: Path) -> RunFiles:
+    """Read the files of a trained and evaluated run.
+
+    Args:
+        run_dir: folder that `dgccl train` and `dgccl evaluate` wrote.
+
+    Raises:
+        TrainingError: a file is absent, damaged or lacks a column.
+    """
+    return RunFiles(
+        results=_read_json(run_dir / "results.json", verb="evaluate"),
+        config=_read_json(run_dir / "config.json", verb="train"),
+        run=_read_json(run_dir / "run.json", verb="train"),
+        environment=_read_json(run_dir / "environment.json", verb="train"),
+        predictions=_read_table(run_dir / "predictions.parquet", PREDICTION_COLUMNS),
+        history=_read_table(run_dir / "history.csv", HISTORY_COLUMNS),
+        fused=_read_fused(run_dir),
+    )
+
+
+def _missing_file(path: Path, verb: str) -> TrainingError:
+    return TrainingError(
+        "run_file_missing",
+        f"The run folder has no {path.name}.",
+        remedy=f"Run `dgccl {verb}` on this run first.",
+    )
+
+
+def _damaged_file(path: Path, reason: object) -> TrainingError:
+    return TrainingError(
+        "run_file_damaged",
+        f"{path.name} cannot be used: {reason}.",
+        remedy="Train or evaluate the run again.",
+    )
+
+
+def _read_json(path: Path, *, verb: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _missing_file(path, verb) from error
+    except ValueError as error:
+        raise _damaged_file(path, error) from error
+    if not isinstance(content, dict):
+        raise _damaged_file(path, "expected a JSON object")
+    return content
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise _missing_file(path, "train") from error
+    except (ValueError, OSError) as error:
+        raise _damaged_file(path, error) from error
+    lacking = [name for name in columns if name not in table.columns]
+    if lacking:
+        raise _damaged_file(path, f"it lacks the columns {', '.join(lacking)}")
+    return table
+
+
+def _read_fused(run_dir: Path) -> dict[str, FusedEmbeddings]:
+    """Fused embeddings of every model that has them; a run without the files has none, which the report states."""
+    path = run_dir / "embeddings.safetensors"
+    if not path.exists():
+        return {}
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except SafetensorError as error:
+        raise _damaged_file(path, error) from error
+    table = _read_table(run_dir / "embeddings.csv", ("lesion_id", "fold", "y_true"))
+    fused = {}
+    for key, vectors in tensors.items():
+        model, _, kind = key.rpartition("/")
+        if kind != "fused":
+            continue
+        rows = tensors[f"{model}/row"]
+        if len(rows) != len(vectors) or (len(rows) and rows.max() >= len(table)):
+            raise _damaged_file(path, f"{model}/row does not fit embeddings.csv")
+        fused[model] = FusedEmbeddings(vectors.astype(np.float32), table.iloc[rows].reset_index(drop=True))
+    return fused

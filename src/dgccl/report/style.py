@@ -1,0 +1,121 @@
+"""Colors and the way from a matplotlib figure to an SVG or PNG inside the page.
+
+The palette is Okabe and Ito's, which people with the common color vision deficiencies can tell apart.
+Source: Okabe and Ito, Color Universal Design (2008).
+"""
+
+import base64
+import html
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.figure import Figure
+
+INK = "#1f2933"
+MUTED = "#5f6b7a"
+RULE = "#d9dee4"
+CLASS_NAMES = ("benign", "malignant")
+CLASS_COLORS = {"benign": "#009E73", "malignant": "#D55E00"}
+CLASS_MARKERS = {"benign": "o", "malignant": "^"}
+
+_MODEL_LINES = {"dgccl": ("#0072B2", "-"), "late_fusion": ("#CC79A7", "--")}
+_MORE_LINES = (
+    ("#E69F00", "-."), ("#56B4E9", (0, (5, 1))), ("#595959", ":"), ("#8A6D00", (0, (3, 1, 1, 1))),
+    ("#004C73", (0, (1, 1))), ("#994F7A", (0, (7, 2))),
+)  # fmt: skip
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "text.parse_math": False,  # names of sites and models may hold a dollar sign
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one model is drawn, in every figure and table."""
+
+    color: str
+    dash: str | tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG element, its words for those who cannot see it, and whether it wants the width of the page."""
+
+    svg: str
+    label: str
+    caption: str
+    wide: bool = False
+
+
+def model_lines(models: Sequence[str]) -> dict[str, Line]:
+    """One line style a model: its own for the known ones, the next free one for any other."""
+    others = [name for name in models if name not in _MODEL_LINES]
+    extra = {name: _MORE_LINES[index % len(_MORE_LINES)] for index, name in enumerate(others)}
+    return {name: Line(*(_MODEL_LINES | extra)[name]) for name in models}
+
+
+def render_svg(
+    draw: Callable[[Figure], None], *, width_in: float, height_in: float, name: str, label: str
+) -> str:
+    """Draw on a fresh figure and return it as an SVG element with a text alternative.
+
+    Args:
+        draw: puts the axes on the figure.
+        width_in: width, inches; the page scales it.
+        height_in: height, inches.
+        name: makes ids unique within the page and the same on every run.
+        label: what the figure shows, in words.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_RC | {"svg.hashsalt": name}):
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        draw(figure)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r'<g id="[^"]*"', "<g", svg
+    )  # nothing refers to group ids, and they would repeat in the page
+    view_box = re.search(r'viewBox="[^"]*"', svg)
+    if view_box is None:
+        raise RuntimeError("matplotlib wrote an SVG without a viewBox")
+    text = html.escape(label, quote=True)
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view_box[0]} '
+    )
+    return opening + f'role="img" aria-label="{text}">' + svg[svg.index(">") + 1 :].strip()
+
+
+def render_png(draw: Callable[[Figure], None], *, size_px: int) -> str:
+    """Draw on a fresh square figure without margins and return it as a PNG data URI."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(1.0, 1.0), dpi=size_px)
+        draw(figure)
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

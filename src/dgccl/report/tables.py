@@ -1,0 +1,194 @@
+"""The tables of the report: rows of finished text, taken from results and cohort."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dgccl.cohort import Cohort
+from dgccl.report import text
+from dgccl.report.run_files import RunFiles
+from dgccl.report.style import CLASS_NAMES, Line
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption; the first cell of a row is its heading.
+
+    Attributes:
+        swatches: a color for the heading of each row, or nothing.
+        fold_title: the table stands behind this title, to be opened by the reader.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    swatches: tuple[str, ...] = ()
+    fold_title: str = ""
+    words: bool = False
+
+
+def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
+    """One row a model: discrimination, operating point, and what a missing modality costs."""
+    models = run.results["models"]
+    patterns = list(dict.fromkeys(p for name in lines for p in models[name]["patterns"]))
+    header = ["Model", "AUC", "Sensitivity", "Specificity"]
+    for pattern in patterns:
+        words = text.pattern_name(pattern, run.modalities)
+        header += [f"AUC, {words}", f"Drop, {words}"]
+    rows = []
+    for name in lines:
+        model = models[name]
+        row = [
+            text.model_name(name),
+            *(text.estimate(model[key]) for key in ("auroc", "sensitivity", "specificity")),
+        ]
+        for pattern in patterns:
+            entry = model["patterns"].get(pattern)
+            row += (
+                [text.estimate(entry["auroc"]), text.estimate(entry["drop"])] if entry else ["not scored"] * 2
+            )
+        rows.append(tuple(row))
+    caption = (
+        "Pooled test predictions of all folds, each lesion scored by the one model that never saw its patient. In "
+        f"parentheses: {_methods(run)}. Sensitivity and specificity at the threshold chosen on each fold's "
+        "validation lesions. Drop: AUC with every modality minus AUC with one missing."
+    )
+    return Table(caption, tuple(header), tuple(rows), tuple(line.color for line in lines.values()))
+
+
+def _methods(run: RunFiles) -> str:
+    """Which method gave the intervals: `95 % intervals (AUC: DeLong; sensitivity and specificity: Wilson)`."""
+    model = run.results["models"][run.models[0]]
+    auroc, sensitivity = (text.method_name(str(model[key]["method"])) for key in ("auroc", "sensitivity"))
+    return f"95 % intervals (AUC: {auroc}; sensitivity and specificity: {sensitivity})"
+
+
+def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
+    """AUC and threshold of every fold."""
+    models = run.results["models"]
+    folds = max(len(models[name]["auroc_by_fold"]) for name in lines)
+    rows = []
+    for fold in range(folds):
+        row = [f"Fold {fold}"]
+        for name in lines:
+            row += [
+                text.number(models[name]["auroc_by_fold"][fold]),
+                text.number(models[name]["threshold_by_fold"][fold]),
+            ]
+        rows.append(tuple(row))
+    header = ["Fold"]
+    for name in lines:
+        header += [f"AUC, {text.model_name(name)}", f"Threshold, {text.model_name(name)}"]
+    caption = "AUC on each test fold and the threshold (probability of malignancy) chosen on its validation lesions."
+    if any(text.is_missing(value) for name in lines for value in models[name]["auroc_by_fold"]):
+        caption += " “Not defined” marks a test fold with one class only: it has no AUC."
+    return Table(caption, tuple(header), tuple(rows))
+
+
+def confusion(run: RunFiles, lines: Mapping[str, Line]) -> Table:
+    """Counts at the chosen thresholds."""
+    counts = {name: run.results["models"][name]["confusion"] for name in lines}
+    rows = tuple(
+        (text.model_name(name), *(str(counts[name][key]) for key in ("tp", "fn", "tn", "fp")))
+        for name in lines
+    )
+    header = (
+        "Model", "Malignant, called malignant", "Malignant, called benign", "Benign, called benign",
+        "Benign, called malignant",
+    )  # fmt: skip
+    swatches = tuple(line.color for line in lines.values())
+    return Table("Lesions counted at the threshold chosen on validation.", header, rows, swatches)
+
+
+def comparisons(run: RunFiles) -> Table:
+    """Every paired comparison with its test and correction."""
+    rows = tuple(
+        (
+            f"{text.model_name(entry['a'])} − {text.model_name(entry['b'])}",
+            text.number(entry["difference"]),
+            text.interval(entry),
+            text.number(entry["z"], digits=2),
+            text.p_value(entry["p"]),
+            text.p_value(entry["p_holm"]),
+        )
+        for entry in run.results["delong"]
+    )
+    header = ("Difference of AUC", "Estimate", "95 % interval", "z", "p", "p, Holm")
+    caption = (
+        "Paired DeLong test on the same test lesions; Holm's correction over all comparisons of this table. A "
+        "difference whose interval holds zero has not been shown; that is not the same as being equal."
+    )
+    return Table(caption, header, rows)
+
+
+def cohort_by_class(cohort: Cohort) -> Table:
+    """Who is in the cohort, by class."""
+    lesions = cohort.lesions
+    parts = [lesions, *(lesions.loc[lesions["label"] == label] for label in range(len(CLASS_NAMES)))]
+    rows: list[tuple[str, ...]] = [
+        ("Lesions, n", *(str(len(part)) for part in parts)),
+        ("Patients, n", *(str(part["patient_id"].nunique()) for part in parts)),
+    ]
+    measures = (
+        ("age_years", "Age, years", 0), ("diameter_mm", "Diameter, mm", 1), ("suv_max", "SUVmax, g/mL", 1),
+        ("mtv_ml", "Metabolic tumor volume, ml", 1), ("uptake_time_min", "Uptake time, min", 0),
+        ("ct_slice_spacing_mm", "CT slice spacing, mm", 2), ("pet_slice_spacing_mm", "PET slice spacing, mm", 2),
+    )  # fmt: skip
+    for column, words, digits in measures:
+        rows.append((words, *(text.quartiles(part[column].to_numpy(float), digits=digits) for part in parts)))
+    for column, words in (("has_ct", "With CT, n"), ("has_pet", "With PET, n")):
+        rows.append((words, *(str(int(part[column].sum())) for part in parts)))
+    for column, words in (("sex", "Sex"), ("site", "Site"), ("scanner", "Scanner")):
+        values = lesions[column].value_counts().index.tolist()
+        for value in sorted(values, key=lambda value: (value == "", value)):
+            heading = f"{words}: {value or 'not recorded'}"
+            rows.append((heading, *(_share(part[column] == value) for part in parts)))
+    caption = "Median [first, third quartile], or lesions (% of the column)."
+    return Table(caption, ("", "All", "Benign", "Malignant"), tuple(rows))
+
+
+def _share(chosen: pd.Series) -> str:
+    return f"{int(chosen.sum())} ({100.0 * chosen.mean():.0f} %)" if len(chosen) else "0"
+
+
+def provenance(run: RunFiles, cohort: Cohort) -> Table:
+    """What made this run, so that it can be made again."""
+    meta = run.results["meta"]
+    command = run.run["command"]
+    rows = (
+        ("Configuration", str(meta["config_name"])),
+        ("Seed", str(meta["seed"])),
+        ("Command", command if isinstance(command, str) else shlex.join(map(str, command))),
+        ("DG-CCL version", str(meta["dgccl_version"])),
+        ("Started", str(run.run["started"])),
+        ("Finished", str(run.run["finished"])),
+        ("Cohort", cohort.folder.name),
+        ("Cohort hash (SHA-256 of lesions.csv)", str(meta["cohort_sha256"])),
+        (
+            "Cross-validation",
+            f"{text.count(int(meta['folds']), 'fold')}, grouped by patient, stratified by class",
+        ),
+    )
+    return Table("What made this run.", ("Item", "Value"), rows, words=True)
+
+
+def settings(title: str, content: Mapping[str, Any]) -> Table:
+    """A nested table of settings, one row a leaf, folded away."""
+    rows = tuple(_leaves(content, ""))
+    return Table(
+        f"{title}, as recorded by the run.", ("Setting", "Value"), rows, fold_title=title, words=True
+    )
+
+
+def _leaves(content: Mapping[str, Any], prefix: str) -> Sequence[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            rows += _leaves(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
+    return rows

@@ -1,0 +1,111 @@
+"""How the report writes numbers: one function a kind of number, so that a figure looks the same everywhere."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dgccl.errors import TrainingError
+
+NOT_DEFINED = "not defined"
+MINUS = "\u2212"
+
+MODEL_NAMES = {"dgccl": "DG-CCL", "late_fusion": "Late fusion"}
+MODALITY_NAMES = {"ct": "CT", "pet": "PET"}
+METHOD_NAMES = {
+    "delong": "DeLong",
+    "logit_delong": "logit DeLong",
+    "wilson": "Wilson",
+    "bootstrap": "bootstrap",
+}
+
+
+def is_missing(value: float | None) -> bool:
+    """Whether a number is absent (None) or not a number."""
+    return value is None or not math.isfinite(value)
+
+
+def number(value: float | None, *, digits: int = 3) -> str:
+    """A number with a fixed count of decimals and a true minus sign; absent numbers are said to be so."""
+    if value is None or not math.isfinite(value):
+        return NOT_DEFINED
+    text = f"{value:.{digits}f}"
+    if float(text) == 0.0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def interval(entry: Mapping[str, Any], *, digits: int = 3) -> str:
+    """The two ends of an interval: `0.902 to 0.930`."""
+    if is_missing(entry.get("ci_low")) or is_missing(entry.get("ci_high")):
+        return "no interval"
+    return f"{number(entry['ci_low'], digits=digits)} to {number(entry['ci_high'], digits=digits)}"
+
+
+def estimate(entry: Mapping[str, Any] | None, *, digits: int = 3) -> str:
+    """An estimate with its interval: `0.916 (0.902 to 0.930)`."""
+    if entry is None or is_missing(entry.get("estimate")):
+        return NOT_DEFINED
+    return f"{number(entry['estimate'], digits=digits)} ({interval(entry, digits=digits)})"
+
+
+def p_value(value: float | None) -> str:
+    """A p value with three decimals, or `< 0.001`."""
+    if value is None or not math.isfinite(value):
+        return NOT_DEFINED
+    return "< 0.001" if value < 0.001 else number(value)
+
+
+def quartiles(values: Sequence[float] | np.ndarray, *, digits: int) -> str:
+    """Median with first and third quartile, and how many values are missing: `62 [55, 70] (2 missing)`."""
+    array = np.asarray(values, dtype=float)
+    known = array[np.isfinite(array)]
+    if known.size == 0:
+        return "not recorded"
+    q1, median, q3 = np.percentile(known, [25, 50, 75])
+    text = f"{number(median, digits=digits)} [{number(q1, digits=digits)}, {number(q3, digits=digits)}]"
+    return text if known.size == array.size else f"{text} ({array.size - known.size} missing)"
+
+
+def count(n: int, noun: str, *, plural: str = "") -> str:
+    """A count with its noun in the right number: `1 lesion`, `24 lesions`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Items as an English list: `a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def model_name(name: str) -> str:
+    """How a model is called in the report."""
+    return MODEL_NAMES.get(name, name.replace("_", " "))
+
+
+def modality_name(name: str) -> str:
+    """How a modality is called in the report: a known name, else the lowercase name in capitals."""
+    return MODALITY_NAMES.get(name, name.upper())
+
+
+def method_name(name: str) -> str:
+    """How the method behind an interval is called in the report."""
+    return METHOD_NAMES.get(name, name.replace("_", " "))
+
+
+def pattern_name(pattern: str, modalities: Sequence[str]) -> str:
+    """What a modality pattern means: `CT + PET`, or `PET missing` for the pattern `ct` of CT and PET.
+
+    Raises:
+        TrainingError: the pattern names a modality that the run does not have.
+    """
+    present = pattern.split("+")
+    unknown = sorted(set(present) - set(modalities))
+    if unknown:
+        raise TrainingError(
+            "unknown_modality",
+            f"The pattern {pattern!r} names {listing(unknown)}, expected only {listing(list(modalities))}.",
+            remedy="Run `dgccl evaluate` again on this run.",
+        )
+    absent = [modality_name(name) for name in modalities if name not in present]
+    return f"{listing(absent)} missing" if absent else " + ".join(modality_name(name) for name in modalities)

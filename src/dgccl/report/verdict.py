@@ -1,0 +1,109 @@
+"""What the numbers allow one to say, by fixed rules, and what they do not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dgccl.report import text
+from dgccl.report.run_files import RunFiles
+
+ALLOWED_DROP = 0.05
+"""Largest loss of AUC with a modality missing that the method's regulatory bar allows."""
+
+SIGNIFICANCE = 0.05
+
+
+def verdict(run: RunFiles) -> list[str]:
+    """Plain sentences on discrimination, comparisons and missing modalities of the first model."""
+    primary = run.models[0]
+    sentences = [_discrimination(run, primary)]
+    sentences += [
+        _comparison(entry, primary) for entry in run.results["delong"] if primary in (entry["a"], entry["b"])
+    ]
+    for pattern, entry in run.results["models"][primary]["patterns"].items():
+        sentences.append(_missing(text.pattern_name(pattern, run.modalities), entry["drop"]))
+    if run.results["meta"]["data_kind"] == "phantom":
+        sentences.append(
+            "All lesions are simulated: this shows that the software works, not how well it does in patients."
+        )
+    return sentences
+
+
+def _discrimination(run: RunFiles, name: str) -> str:
+    meta, auroc = run.results["meta"], run.results["models"][name]["auroc"]
+    lesions = f"{text.count(meta['n_lesions'], 'test lesion')} of {text.count(meta['n_patients'], 'patient')}"
+    if text.is_missing(auroc["estimate"]):
+        return f"On {lesions}, the AUC of {text.model_name(name)} is not defined."
+    said = (
+        f"On {lesions}, {text.model_name(name)} reached an AUC of {text.number(auroc['estimate'])} "
+        f"(95 % interval {text.interval(auroc)})"
+    )
+    if text.is_missing(auroc["ci_low"]) or text.is_missing(auroc["ci_high"]):
+        return f"{said}; without an interval nothing more can be said."
+    if auroc["ci_low"] > 0.5:
+        return f"{said}, above chance (0.5)."
+    if auroc["ci_high"] < 0.5:
+        return f"{said}, below chance (0.5): look for swapped labels or a shift between the folds."
+    return f"{said}. The interval includes 0.5, so that this run does not show that it can tell the classes apart."
+
+
+def _comparison(entry: Mapping[str, Any], primary: str) -> str:
+    """The first model against one other, whichever way the pair was stored."""
+    other = entry["b"] if entry["a"] == primary else entry["a"]
+    sign = 1.0 if entry["a"] == primary else -1.0
+    low, high = sorted((sign * entry["ci_low"], sign * entry["ci_high"]))
+    pair = f"{text.model_name(primary)} minus {text.model_name(other)[0].lower()}{text.model_name(other)[1:]}"
+    said = (
+        f"{pair}: difference of AUC {text.number(sign * entry['difference'])} "
+        f"(95 % interval {text.number(low)} to {text.number(high)}; Holm-corrected p {_relation(entry['p_holm'])})."
+    )
+    if low <= 0.0 <= high:
+        return f"{said} The interval includes zero: no difference has been shown, which does not show that they are equal."
+    word = "higher" if low > 0.0 else "lower"
+    if text.is_missing(entry["p_holm"]) or entry["p_holm"] >= SIGNIFICANCE:
+        return f"{said} The interval excludes zero, but the difference does not hold after the correction for several comparisons."
+    return f"{said} The AUC of {text.model_name(primary)} is {word} on these lesions."
+
+
+def _relation(p: float | None) -> str:
+    words = text.p_value(p)
+    return words if words.startswith(("<", "not")) else f"= {words}"
+
+
+def _missing(pattern: str, drop: Mapping[str, Any]) -> str:
+    said = f"With {pattern.replace(' missing', '')} missing, the AUC changes by {text.number(_negative(drop['estimate']))}"
+    if text.is_missing(drop["ci_low"]) or text.is_missing(drop["ci_high"]):
+        return f"{said}; no interval could be computed."
+    said += f" (95 % interval {text.number(-drop['ci_high'])} to {text.number(-drop['ci_low'])})"
+    if drop["ci_high"] <= ALLOWED_DROP:
+        return f"{said}, within the allowed loss of {ALLOWED_DROP:.2f}."
+    if drop["ci_low"] > ALLOWED_DROP:
+        return f"{said}, more than the allowed loss of {ALLOWED_DROP:.2f}."
+    return f"{said}: whether the loss stays within the allowed {ALLOWED_DROP:.2f} is not settled."
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def limitations(run: RunFiles) -> list[str]:
+    """What a reader must keep in mind, from the run's own facts."""
+    meta = run.results["meta"]
+    phantom = meta["data_kind"] == "phantom"
+    said = [
+        "The data are a digital phantom. Its classes differ by construction; no figure here carries over to patients."
+        if phantom
+        else "Only this cohort was used. Nothing here was tested on another hospital's patients.",
+        f"{text.count(meta['n_malignant'], 'malignant lesion')} and {text.count(meta['n_benign'], 'benign lesion')}: "
+        "the width of the intervals is the honest measure of what this number of lesions can show.",
+        "Cross-validation estimates how well the training procedure does, not one final model; the folds share "
+        "training lesions, so that their scatter is no independent repetition.",
+        "Scores are softmax probabilities without recalibration. They rank lesions; they are no calibrated risk.",
+        "A missing modality was simulated by withholding an image that exists. Patients who truly lack it may differ.",
+        "Gate weights say how a network mixed its inputs, not which image holds the truth.",
+    ]
+    if meta["n_lesions"] > meta["n_patients"]:
+        said.append(
+            "Some patients have several lesions. Folds keep a patient together, but intervals that treat lesions as "
+            "independent are then too narrow."
+        )
+    return said
