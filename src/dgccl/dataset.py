@@ -1,0 +1,251 @@
+"""Lesions in memory, and the planes that the encoders see.
+
+Every modality stays on the grid on which it was stored. One trilinear sampling per batch takes a lesion's box
+to the planes of its encoders, through the pose of that lesion, so nothing is interpolated twice.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from dgccl.cohort import Cohort, LesionArrays
+from dgccl.config import ModalityConfig
+from dgccl.errors import CohortError
+
+SUV_FACTOR_COLUMN = {"sul": "sul_per_suv_bw", "suv_bsa": "suv_bsa_per_suv_bw"}
+"""Column of the lesion table that turns SUVbw into the quantity."""
+
+
+@dataclass(frozen=True, eq=False)
+class LesionImages:
+    """Lesions in memory.
+
+    Attributes:
+        volumes: per modality (n, z, y, x), in HU (int16) or g/mL, cm2/mL for SUVbsa (float32). Rows of lesions
+            that lack the modality are never shown to an encoder without `modality_present` saying so.
+        modality_present: (n, modality), in the order of `volumes`.
+        box_mm: edge of the physical box that every volume covers, outer face to outer face.
+    """
+
+    volumes: dict[str, Shaped[Tensor, "lesion _ _ _"]]
+    modality_present: Bool[Tensor, "lesion modality"]
+    box_mm: float
+
+    def __len__(self) -> int:
+        return len(self.modality_present)
+
+
+def choose_quantities(lesions: pd.DataFrame, modalities: Mapping[str, ModalityConfig]) -> dict[str, str]:
+    """Settle which physical quantity each modality shows, one for the whole cohort.
+
+    `suv` becomes `sul` where every lesion that has PET has a SUL factor, else `suv_bw` for all of them.
+
+    Args:
+        lesions: lesion table of a cohort.
+        modalities: settings per modality.
+
+    Returns:
+        `hu`, `suv_bw`, `sul` or `suv_bsa` per modality.
+
+    Raises:
+        CohortError: a quantity was asked for that some lesions cannot give.
+    """
+    quantities: dict[str, str] = {}
+    with_pet = lesions.loc[lesions["has_pet"]]
+    for name, settings in modalities.items():
+        wanted: str = settings.quantity
+        if wanted == "suv":
+            wanted = "sul" if with_pet[SUV_FACTOR_COLUMN["sul"]].notna().all() else "suv_bw"
+        elif wanted in SUV_FACTOR_COLUMN:
+            lacking = int(with_pet[SUV_FACTOR_COLUMN[wanted]].isna().sum())
+            if lacking:
+                raise CohortError(
+                    "quantity_unavailable",
+                    f"Modality {name} is to show {wanted}, but {lacking} of {len(with_pet)} lesions with PET lack "
+                    f"{SUV_FACTOR_COLUMN[wanted]} (weight, height or sex is unknown).",
+                    remedy='Set quantity = "suv_bw" in the configuration, or leave these lesions out.',
+                )
+        quantities[name] = wanted
+    return quantities
+
+
+def load_images(
+    cohort: Cohort, modalities: Mapping[str, ModalityConfig], *, quantities: Mapping[str, str]
+) -> LesionImages:
+    """Read the arrays of a whole cohort into memory, in the order of its lesion table.
+
+    Args:
+        cohort: opened cohort.
+        modalities: settings per modality, in the fixed order of modalities.
+        quantities: quantity per modality, from `choose_quantities`.
+
+    Raises:
+        CohortError: no lesion has one of the modalities, or the stored grids differ.
+    """
+    arrays = (cohort.arrays(lesion_id) for lesion_id in cohort.lesions["lesion_id"])
+    images = stack_images(arrays, cohort.lesions, modalities=modalities, quantities=quantities)
+    for name, count in zip(modalities, images.modality_present.sum(0).tolist(), strict=True):
+        if not count:
+            raise CohortError(
+                "modality_absent",
+                f"The configuration names the modality {name}, which none of the {len(images)} lesions has.",
+                remedy="Remove the modality from the configuration, or ingest data that have it.",
+            )
+    return images
+
+
+def stack_images(
+    arrays: Iterable[LesionArrays],
+    lesions: pd.DataFrame,
+    *,
+    modalities: Mapping[str, ModalityConfig],
+    quantities: Mapping[str, str],
+) -> LesionImages:
+    """Stack lesions into one tensor a modality.
+
+    Args:
+        arrays: one item a row of `lesions`.
+        lesions: table with `box_mm` and the SUV factors.
+        modalities: settings per modality, in the fixed order of modalities.
+        quantities: quantity per modality, from `choose_quantities`.
+
+    Raises:
+        CohortError: lesions differ in box or grid, lack the factor of a quantity, or there is none.
+    """
+    boxes = lesions["box_mm"].unique()
+    if len(boxes) != 1:
+        raise CohortError(
+            "box_differs",
+            f"All lesions must be stored in boxes of one size, found {len(boxes)} sizes in {len(lesions)} lesions.",
+            remedy="Ingest them together with one box size.",
+        )
+    stacks: dict[str, list[np.ndarray | None]] = {name: [] for name in modalities}
+    for item, (_, row) in zip(arrays, lesions.iterrows(), strict=True):
+        for name, stack in stacks.items():
+            stack.append(_quantity_array(item, row, quantities[name]))
+    present = [[array is not None for array in stack] for stack in stacks.values()]
+    return LesionImages(
+        volumes={name: _stack(stack, name) for name, stack in stacks.items()},
+        modality_present=torch.tensor(present).T.contiguous(),
+        box_mm=float(boxes[0]),
+    )
+
+
+def _quantity_array(
+    arrays: LesionArrays, row: pd.Series, quantity: str
+) -> Shaped[np.ndarray, "z y x"] | None:
+    """One lesion's array in the wanted quantity; None where the modality was not acquired."""
+    if quantity == "hu":
+        return arrays.ct_hu
+    if arrays.suv_bw is None or quantity == "suv_bw":
+        return arrays.suv_bw
+    factor = np.float32(row[SUV_FACTOR_COLUMN[quantity]])
+    if not np.isfinite(factor):
+        raise CohortError(
+            "quantity_unavailable",
+            f"A lesion with PET has no {SUV_FACTOR_COLUMN[quantity]}, but {quantity} is to be shown.",
+            remedy="Weight, height and sex of the patient must be known for this quantity.",
+        )
+    return arrays.suv_bw * factor
+
+
+def _stack(arrays: list[np.ndarray | None], name: str) -> Shaped[Tensor, "lesion _ _ _"]:
+    """One tensor of all lesions, zeros where a lesion lacks the modality."""
+    found = {(array.shape, array.dtype) for array in arrays if array is not None}
+    if len(found) > 1:
+        shapes = ", ".join(sorted(str(shape) for shape, _ in found))
+        raise CohortError(
+            "grid_differs",
+            f"All lesions must share one {name} grid, found {shapes}.",
+            remedy="Ingest them together with one box size and spacing.",
+        )
+    shape, dtype = found.pop() if found else ((1, 1, 1), np.dtype(np.int16))
+    stacked = np.zeros((len(arrays), *shape), dtype)
+    for target, array in zip(stacked, arrays, strict=True):
+        if array is not None:
+            target[...] = array
+    return torch.from_numpy(stacked)
+
+
+def plane_points_mm(settings: ModalityConfig) -> Float[Tensor, "channel height width 3"]:
+    """Where the pixels of an encoder's planes lie, as offsets (x, y, z) in mm from the lesion's center.
+
+    Axial rows run to the back and columns to the patient's left; coronal rows run to the feet and columns to
+    the left; sagittal rows run to the feet and columns to the back: the way radiologists look at them.
+    """
+    px = settings.input_px
+    step = ((torch.arange(px, dtype=torch.float32) + 0.5) / px - 0.5) * settings.field_mm
+    row, column = torch.meshgrid(step, step, indexing="ij")
+    zero = torch.zeros_like(row)
+    planes = [torch.stack([column, row, zero], dim=-1)]
+    if settings.view == "orthogonal":
+        planes += [torch.stack([column, zero, -row], dim=-1), torch.stack([zero, column, -row], dim=-1)]
+    return torch.stack(planes)
+
+
+def sample_planes(
+    images: LesionImages,
+    rows: Int64[Tensor, "batch"],
+    *,
+    modalities: Mapping[str, ModalityConfig],
+    pose: Float[Tensor, "batch 3 4"] | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, Float[Tensor, "batch _ _ _"]]:
+    """Sample the planes of the encoders, windowed to [0, 1].
+
+    A point of a plane is moved by the lesion's pose and then looked up by one trilinear interpolation, in every
+    modality at the same physical place. Within half a voxel of the box's outer face the border value is
+    repeated; a point outside the box gets the window's low end (air in CT, no uptake in PET).
+
+    Args:
+        images: lesions in memory.
+        rows: which of them, (batch,).
+        modalities: settings per modality.
+        pose: affine map from plane points to box points, mm, (batch, 3, 4); None leaves the lesions as they lie.
+        device: where to sample.
+
+    Returns:
+        Per modality (batch, plane, height, width), float32.
+    """
+    # Positions need full precision: bfloat16 would misplace them by tenths of a millimetre.
+    with torch.autocast(torch.device(device).type, enabled=False):
+        return {
+            name: _sample_modality(
+                images.volumes[name][rows].to(device, non_blocking=True),
+                plane_points_mm(settings).to(device),
+                None if pose is None else pose.to(device),
+                box_mm=images.box_mm,
+                window=settings.window,
+            )
+            for name, settings in modalities.items()
+        }
+
+
+def _sample_modality(
+    volumes: Shaped[Tensor, "batch _ _ _"],
+    points_mm: Float[Tensor, "channel height width 3"],
+    pose: Float[Tensor, "batch 3 4"] | None,
+    *,
+    box_mm: float,
+    window: tuple[float, float],
+) -> Float[Tensor, "batch channel height width"]:
+    """Planes of one modality, (batch, plane, height, width), windowed to [0, 1]."""
+    batch = len(volumes)
+    if pose is None:
+        posed = points_mm.expand(batch, -1, -1, -1, -1)
+    else:
+        flat = points_mm.reshape(1, -1, 3) @ pose[:, :, :3].transpose(1, 2) + pose[:, None, :, 3]
+        posed = flat.reshape(batch, *points_mm.shape)
+    unit = posed * (2.0 / box_mm)  # the outer faces of the box lie at +-1
+    values = grid_sample(
+        volumes[:, None].float(), unit, mode="bilinear", padding_mode="border", align_corners=False
+    )[:, 0]
+    low, high = window
+    inside = unit.abs().amax(dim=-1) <= 1.0
+    return ((values - low) / (high - low)).clamp_(0.0, 1.0) * inside

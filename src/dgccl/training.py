@@ -1,0 +1,189 @@
+"""Cross-validation: every model on every fold, each finished fold kept, one predictions table at the end."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float32
+
+from dgccl.cohort import Cohort, split_folds
+from dgccl.config import ExperimentConfig
+from dgccl.dataset import choose_quantities, load_images
+from dgccl.errors import CohortError
+from dgccl.fold import FoldData, fit_fold, initial_network
+from dgccl.model import save_weights
+from dgccl.predict import Prediction, Predictor, prediction_rows, resolve_device
+from dgccl.run import (
+    FoldResult,
+    assemble,
+    has_fold,
+    is_finished,
+    open_run,
+    resume_path,
+    save_fold,
+    weights_path,
+    write_folds,
+)
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, the epochs done and the epochs there are at most."""
+
+
+def train(
+    cohort: Cohort,
+    run_dir: Path,
+    config: ExperimentConfig,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Path:
+    """Train and cross-validate every model of an experiment, going on where an earlier call was killed.
+
+    Args:
+        cohort: opened cohort.
+        run_dir: folder of the run; new, or of the same configuration and cohort.
+        config: the experiment.
+        device: `auto`, `cpu` or `cuda`.
+        progress: told after every epoch what was done, how many epochs, and of how many.
+
+    Returns:
+        The run's folder, which holds the predictions table, embeddings, weights, history and logs.
+
+    Raises:
+        CohortError: the cohort cannot be split, or lacks what the configuration asks for.
+        TrainingError: the folder holds another run, the device is absent, or a loss is not a number.
+    """
+    where = resolve_device(device)
+    _check_labels(cohort.lesions, config)
+    training = config.training
+    splits = split_folds(
+        cohort.lesions,
+        folds=training.folds,
+        validation_fraction=training.validation_fraction,
+        seed=config.seed,
+    )
+    quantities = choose_quantities(cohort.lesions, config.modalities)
+    open_run(run_dir, cohort=cohort, config=config, quantities=quantities, device=where)
+    if is_finished(run_dir):
+        return run_dir
+    images = load_images(cohort, config.modalities, quantities=quantities)
+    y_true = torch.tensor(cohort.lesions["label"].to_numpy())
+    write_folds(run_dir, cohort.lesions, splits=splits)
+    total = len(config.models) * len(splits) * training.epochs
+    done = 0
+    for model in config.models:
+        for split in splits:
+            report = partial(
+                _report, progress, f"{model}, fold {split.fold + 1} of {len(splits)}", done, total
+            )
+            if not has_fold(run_dir, model, split.fold):
+                data = FoldData(images, y_true, split)
+                result = _train_fold(
+                    data,
+                    cohort.lesions,
+                    run_dir,
+                    config,
+                    quantities,
+                    model=model,
+                    device=where,
+                    report=report,
+                )
+                save_fold(run_dir, result, model=model, fold=split.fold)
+            report(training.epochs)
+            done += training.epochs
+    assemble(run_dir, config)
+    return run_dir
+
+
+def _train_fold(
+    data: FoldData,
+    lesions: pd.DataFrame,
+    run_dir: Path,
+    config: ExperimentConfig,
+    quantities: dict[str, str],
+    *,
+    model: str,
+    device: str,
+    report: Callable[[int], None],
+) -> FoldResult:
+    """Train one model on one fold and score its validation and test lesions with the best weights."""
+    fold, test = data.split.fold, data.split.test
+    untrained = initial_network(config, model, fold=fold).to(device).eval()
+    before = Predictor((untrained,), config, quantities, device).predict(data.images, rows=test)
+    with _quiet_lightning():
+        network, history = fit_fold(
+            data,
+            config=config,
+            model=model,
+            device=device,
+            state_file=resume_path(run_dir, model, fold),
+            log_dir=run_dir / "tensorboard" / f"{model}-fold{fold}",
+            on_epoch=report,
+        )
+    path = weights_path(run_dir, model, fold)
+    path.parent.mkdir(exist_ok=True)
+    save_weights(network, path, metadata={"fold": str(fold), "config_name": config.name})
+    predictor = Predictor((network,), config, quantities, device)
+    tables = [
+        prediction_rows(predictor, data.images, lesions=lesions, rows=rows).assign(split=name)
+        for name, rows in (("validation", data.split.validation), ("test", test))
+    ]
+    after = predictor.predict(data.images, rows=test)
+    embeddings = _split_embeddings(after, config.modality_names)
+    for name, vectors in _split_embeddings(before, config.modality_names).items():
+        if name != "fused":
+            embeddings[f"{name}_untrained"] = vectors
+    identity = lesions.iloc[test]
+    return FoldResult(
+        predictions=pd.concat(tables).assign(model=model, fold=fold),
+        history=pd.DataFrame(history).assign(model=model, fold=fold),
+        embeddings=embeddings,
+        test_lesions=identity[["lesion_id", "patient_id"]].assign(fold=fold, y_true=identity["label"]),
+    )
+
+
+def _split_embeddings(
+    prediction: Prediction, names: tuple[str, ...]
+) -> dict[str, Float32[np.ndarray, "lesion width"]]:
+    """Embeddings of one network by name: each modality, and `fused` where there is one."""
+    assert prediction.embeddings is not None  # one network was asked
+    vectors = {name: prediction.embeddings[:, index].copy() for index, name in enumerate(names)}
+    return vectors if prediction.fused is None else vectors | {"fused": prediction.fused}
+
+
+def _report(progress: Progress | None, description: str, before: int, total: int, epochs: int) -> None:
+    if progress is not None:
+        progress(description, before + epochs, total)
+
+
+def _check_labels(lesions: pd.DataFrame, config: ExperimentConfig) -> None:
+    """Refuse labels that the models have no class for."""
+    classes = config.model.classes
+    strange = sorted(set(lesions["label"].unique()) - set(range(classes)))
+    if strange:
+        raise CohortError(
+            "label_out_of_range",
+            f"Labels must be 0 to {classes - 1}; the cohort also has {', '.join(map(str, strange[:5]))}.",
+            remedy="Correct the label column, or set model.classes in the configuration.",
+        )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's notes on hardware and tips off the terminal; errors still come through."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6 asks torch 2.13 in an old way whether a batch is a single tensor.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,107 @@
+"""A Lightning checkpoint as one safetensors file, so that resuming a run never unpickles anything."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dgccl.errors import TrainingError
+from dgccl.run import replacing
+
+
+class SafetensorsCheckpointIO(CheckpointIO):
+    """Writes Lightning's nested state as named tensors, with everything else as JSON in the file's header."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint atomically.
+
+        Args:
+            checkpoint: nested dicts, lists and tuples of tensors, numbers, strings and None.
+            path: file to write.
+            storage_options: refused, as files are local.
+
+        Raises:
+            TypeError: the state holds something else.
+        """
+        if storage_options is not None:
+            raise TypeError("storage_options are for remote stores; checkpoints are local files")
+        tensors: dict[str, Tensor] = {}
+        tree = _encode(checkpoint, "", tensors)
+        with replacing(Path(path)) as temporary:
+            save_file(tensors, temporary, metadata={"state": json.dumps(tree)})
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint back.
+
+        Args:
+            path: file to read.
+            map_location: device for the tensors, CPU if None.
+            weights_only: of no consequence, as the file can hold no code.
+
+        Raises:
+            TrainingError: the file is damaged.
+        """
+        device = str(map_location) if isinstance(map_location, str | torch.device) else "cpu"
+        try:
+            with safe_open(path, framework="pt", device=device) as file:
+                tree = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            return dict(_decode(tree, tensors))
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise TrainingError(
+                "resume_state_damaged",
+                f"The state of an unfinished fold, {Path(path).name}, cannot be read.",
+                remedy="Delete that file from the run's folder `unfinished`; the fold then starts anew.",
+            ) from error
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint if it exists."""
+        Path(path).unlink(missing_ok=True)
+
+
+def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> list[Any]:
+    """Tagged JSON tree of a nested state; its tensors go to `tensors` under their path."""
+    if isinstance(value, Tensor):
+        # A copy, since safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return ["tensor", name]
+    if isinstance(value, Mapping):
+        return [
+            "dict",
+            [
+                [_encode(key, name, tensors), _encode(item, f"{name}/{key}", tensors)]
+                for key, item in value.items()
+            ],
+        ]
+    if isinstance(value, list | tuple):
+        items = [_encode(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]
+        return ["list" if isinstance(value, list) else "tuple", items]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return ["value", value]
+    raise TypeError(f"a checkpoint cannot hold {type(value).__name__} (at {name})")
+
+
+def _decode(tree: list[Any], tensors: Mapping[str, Tensor]) -> Any:
+    kind, content = tree
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {_decode(key, tensors): _decode(item, tensors) for key, item in content}
+    if kind == "list":
+        return [_decode(item, tensors) for item in content]
+    if kind == "tuple":
+        return tuple(_decode(item, tensors) for item in content)
+    return content
