@@ -1,0 +1,1 @@
+"""Reading and writing DICOM: the only place that imports pydicom and highdicom."""
