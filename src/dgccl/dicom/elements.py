@@ -1,0 +1,402 @@
+"""A fast index of a DICOM file: where each element lies, without decoding its value.
+
+pydicom builds Python objects for every item of every sequence while it reads, which takes far longer than
+the disk. Ingest looks at a dozen elements of each file, so here a file is walked once, sequences of defined
+length are stepped over, and values are decoded when asked for. `Elements.to_dataset` hands the same bytes to
+pydicom, which decodes them lazily; everything that needs the meaning of an element goes through that.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Float64
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dgccl.errors import DicomError
+
+PIXEL_DATA = 0x7FE00010
+TRANSFER_SYNTAX_UID = 0x00020010
+_SOP_INSTANCE_UID = 0x00080018
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_UNDEFINED = 0xFFFFFFFF
+_CHUNK = 1 << 16
+_ITEM_HEADER = 8
+# VRs whose explicit length takes four bytes after two reserved ones (PS3.5 section 7.1.2).
+_LONG_VR = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, PIXEL_DATA)
+_base_tag = lru_cache(maxsize=8192)(BaseTag)
+
+
+class Element(NamedTuple):
+    """Where a value lies: its VR (None where implicit), first byte, end, and whether its length was open."""
+
+    vr: bytes | None
+    start: int
+    stop: int
+    open_length: bool
+
+
+class _Encoding(NamedTuple):
+    explicit: bool
+    little: bool
+
+
+class _NeedMore(Exception):
+    """The walk ran past the bytes at hand."""
+
+
+_LE_EXPLICIT = _Encoding(explicit=True, little=True)
+_SHORT = {True: Struct("<HH2sH").unpack_from, False: Struct(">HH2sH").unpack_from}
+_LONG = {True: Struct("<HHL").unpack_from, False: Struct(">HHL").unpack_from}
+_LENGTH = {True: Struct("<L").unpack_from, False: Struct(">L").unpack_from}
+
+
+@dataclass(frozen=True, eq=False)
+class Elements:
+    """The elements of one data set (a file's, or a sequence item's).
+
+    Attributes:
+        data: the bytes that `index` points into.
+        index: tag to place of the value.
+        explicit: VR is written in the data set.
+        little: little endian.
+        syntax: transfer syntax UID.
+        size: bytes of the whole file, of which `data` may be the first part.
+        charset: Python codecs of Specific Character Set.
+    """
+
+    data: bytes
+    index: dict[int, Element]
+    explicit: bool
+    little: bool
+    syntax: str
+    size: int
+    charset: tuple[str, ...] = ("iso8859",)
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.index
+
+    @property
+    def pixels_end_early(self) -> bool:
+        """The file ends before its pixel data does."""
+        place = self.index.get(PIXEL_DATA)
+        return place is not None and place.stop > self.size
+
+    def raw(self, tag: int) -> bytes:
+        """The value's bytes; empty if the element is absent."""
+        found = self.index.get(tag)
+        return b"" if found is None else self.data[found.start : found.stop]
+
+    def text(self, tag: int) -> str:
+        """The value as text without padding; empty if the element is absent."""
+        raw = self.raw(tag).rstrip(b" \0")
+        if raw.isascii() and b"\x1b" not in raw:
+            return raw.decode("ascii").strip()
+        return decode_bytes(raw, list(self.charset), {0x0A, 0x0C, 0x0D}).strip(" \0")
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """The values of a multi-valued text element."""
+        text = self.text(tag)
+        return tuple(part.strip() for part in text.split("\\")) if text else ()
+
+    def floats(self, tag: int) -> Float64[np.ndarray, "n"]:
+        """The values of a decimal string.
+
+        Raises:
+            DicomError: a value is not a number.
+        """
+        raw = self.raw(tag).strip(b" \0\\")
+        try:
+            values = np.array([float(part) for part in raw.split(b"\\")] if raw else [], float)
+        except ValueError as error:
+            raise _malformed_number(tag) from error
+        if not np.isfinite(values).all():
+            raise _malformed_number(tag)
+        return values
+
+    def uint16(self, tag: int) -> int | None:
+        """The value of an unsigned short; None if the element is absent or empty."""
+        raw = self.raw(tag)
+        return int.from_bytes(raw[:2], "little" if self.little else "big") if len(raw) >= 2 else None
+
+    def items(self, tag: int) -> Iterator["Elements"]:
+        """The items of a sequence; none if the element is absent."""
+        place = self.index.get(tag)
+        if place is None:
+            return
+        # The content of a sequence written as UN is implicit little endian (PS3.5 section 6.2.2).
+        encoding = _Encoding(self.explicit, self.little)
+        if place.vr == b"UN":
+            encoding = _Encoding(explicit=False, little=True)
+        position = place.start
+        while position + _ITEM_HEADER <= place.stop:
+            group, element, length = _LONG[encoding.little](self.data, position)
+            position += _ITEM_HEADER
+            if group << 16 | element != _ITEM:
+                return
+            stop = place.stop if length == _UNDEFINED else position + length
+            try:
+                index, position = _walk(self.data, position, stop, encoding=encoding)
+            except _NeedMore as error:
+                raise _truncated() from error
+            yield Elements(self.data, index, *encoding, self.syntax, self.size, self.charset)
+
+    def to_dataset(self, *, pixels: bool) -> Dataset:
+        """The same elements as a pydicom data set that decodes its values when they are asked for.
+
+        Args:
+            pixels: keep the pixel data.
+        """
+        implicit, little = not self.explicit, self.little
+        values: dict[BaseTag, RawDataElement | DataElement] = {}
+        for tag, (raw_vr, start, stop, open_length) in self.index.items():
+            if not pixels and tag in _PIXEL_TAGS:
+                continue
+            vr = None if raw_vr is None else raw_vr.decode("ascii")
+            length, implicit_value = stop - start, implicit
+            if open_length and tag == PIXEL_DATA:
+                length = _UNDEFINED
+            elif open_length:
+                vr, implicit_value = "SQ", implicit or raw_vr == b"UN"
+            base = _base_tag(tag)
+            value = self.data[start:stop] if stop > start else _empty(vr)
+            values[base] = RawDataElement(base, vr, length, value, start, implicit_value, little)
+        dataset = Dataset(values)
+        dataset.set_original_encoding(implicit, little, list(self.charset))
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = UID(self.syntax)
+        return dataset
+
+
+def _empty(vr: str | None) -> bytes | None:
+    """What pydicom takes for a value without bytes."""
+    return cast(bytes | None, empty_value_for_VR(vr, raw=True))
+
+
+def _malformed_number(tag: int) -> DicomError:
+    return DicomError(
+        "malformed_number",
+        f"Element ({tag >> 16:04X},{tag & 0xFFFF:04X}) does not hold finite decimal numbers.",
+        remedy="Export the series again.",
+    )
+
+
+def _truncated() -> DicomError:
+    return DicomError(
+        "truncated_file",
+        "A DICOM file ends in the middle of an element.",
+        remedy="Export or copy the file again.",
+    )
+
+
+def _not_dicom() -> DicomError:
+    return DicomError("not_dicom", "The file is not DICOM.", remedy="Remove it, or export it as DICOM.")
+
+
+def read_elements(path: Path, *, pixels: bool) -> Elements:
+    """Index the elements of a DICOM file, with or without its preamble, in any uncompressed or compressed syntax.
+
+    Args:
+        path: the file.
+        pixels: read the whole file. Otherwise only as much as lies before the pixel data, whose declared
+            length is still held against the size of the file.
+
+    Raises:
+        DicomError: codes `unreadable_file`, `empty_file`, `not_dicom`, `truncated_file`.
+
+    Source:
+        DICOM PS3.10 section 7 (file), PS3.5 sections 7 (data set) and A (transfer syntaxes).
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            amount = size if pixels else min(size, _CHUNK)
+            data = file.readall() if amount == size else file.read(amount)
+            while True:
+                try:
+                    return _parse(data, size)
+                except _NeedMore:
+                    if len(data) >= size:
+                        raise _truncated() from None
+                    more = file.read(15 * len(data))
+                    if not more:
+                        raise _truncated() from None
+                    data += more
+    except OSError as error:
+        raise DicomError(
+            "unreadable_file",
+            f"The file cannot be read ({error.strerror or type(error).__name__}).",
+            remedy="Check its permissions and the disk.",
+        ) from error
+
+
+def _parse(data: bytes, size: int) -> Elements:
+    if not size:
+        raise DicomError("empty_file", "The file holds no bytes.", remedy="Export or copy the file again.")
+    if data[128:132] == b"DICM":
+        return _parse_from(data, size, start=132)
+    if not _looks_like_data_set(data):
+        raise _not_dicom()
+    try:
+        elements = _parse_from(data, size, start=0)
+    except DicomError as error:
+        raise _not_dicom() from error
+    if _SOP_INSTANCE_UID not in elements:
+        raise _not_dicom()
+    return elements
+
+
+def _parse_from(data: bytes, size: int, *, start: int) -> Elements:
+    syntax = ""
+    if data[start : start + 2] == b"\x02\x00":
+        meta, start = _walk(data, start, len(data), encoding=_LE_EXPLICIT, size=size, stop_group=2)
+        syntax = Elements(data, meta, *_LE_EXPLICIT, "", size).text(TRANSFER_SYNTAX_UID)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        data, size = _inflate(data[start:], size - start)
+        start = 0
+    encoding = _encoding(data, start, syntax)
+    index, _ = _walk(data, start, len(data), encoding=encoding, size=size, top=True)
+    elements = Elements(data, index, *encoding, syntax or _implied_syntax(encoding), size)
+    if 0x00080005 not in index:
+        return elements
+    return replace(elements, charset=tuple(convert_encodings(list(elements.texts(0x00080005)))))
+
+
+def _looks_like_data_set(data: bytes) -> bool:
+    """A file without preamble begins with group 2 (little endian) or 8, and a low element number."""
+    return data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08") and len(data) >= 8 and 0 in data[2:4]
+
+
+def _encoding(data: bytes, start: int, syntax: str) -> _Encoding:
+    if syntax == ExplicitVRBigEndian:
+        return _Encoding(explicit=True, little=False)
+    if syntax == ImplicitVRLittleEndian:
+        return _Encoding(explicit=False, little=True)
+    if syntax:
+        return _LE_EXPLICIT
+    vr = data[start + 4 : start + 6]
+    return _Encoding(explicit=vr.isalpha() and vr.isupper(), little=data[start : start + 2] != b"\x00\x08")
+
+
+def _implied_syntax(encoding: _Encoding) -> str:
+    if not encoding.explicit:
+        return str(ImplicitVRLittleEndian)
+    return "1.2.840.10008.1.2.1" if encoding.little else str(ExplicitVRBigEndian)
+
+
+def _inflate(compressed: bytes, size: int) -> tuple[bytes, int]:
+    if len(compressed) < size:
+        raise _NeedMore
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(compressed)
+    except zlib.error as error:
+        raise DicomError(
+            "truncated_file", "A deflated DICOM file cannot be inflated.", remedy="Export the file again."
+        ) from error
+    if not inflater.eof:
+        raise _truncated()
+    return data, len(data)
+
+
+def _walk(
+    data: bytes,
+    position: int,
+    end: int,
+    *,
+    encoding: _Encoding,
+    size: int = 0,
+    stop_group: int = 0,
+    top: bool = False,
+) -> tuple[dict[int, Element], int]:
+    """Index the elements from `position`, up to `end`, the item's end, or the last element of `stop_group`.
+
+    Args:
+        size: bytes of the whole file, of which `data` may hold only the first part. 0: `data` is all there is.
+        top: this is the file's own data set, whose pixel data may lie beyond `data`.
+
+    Returns:
+        The index, and the position after what was read.
+    """
+    index: dict[int, Element] = {}
+    explicit, little = encoding
+    short, long, more = _SHORT[little], _LONG[little], _LENGTH[little]
+    size = size or end
+    while position + 8 <= end:
+        if explicit:
+            group, element, vr, length = short(data, position)
+            value = position + 8
+            if vr in _LONG_VR:
+                if value + 4 > end:
+                    raise _NeedMore
+                (length,) = more(data, value)
+                value += 4
+            elif group == 0xFFFE or not vr.isalpha():  # item tags, and items that turn implicit, have no VR
+                vr, (length,) = None, more(data, position + 4)
+        else:
+            group, element, length = long(data, position)
+            vr, value = None, position + 8
+        tag = group << 16 | element
+        if stop_group and group != stop_group:
+            return index, position
+        if tag == _ITEM_END:
+            return index, value
+        if length == _UNDEFINED:
+            beyond = top and tag in _PIXEL_TAGS
+            stop, position = _skip_open(data, value, end, encoding=encoding, vr=vr, size=size, beyond=beyond)
+            index[tag] = Element(vr, value, stop, True)
+            continue
+        position = value + length
+        if position > end:
+            if not (top and tag in _PIXEL_TAGS):
+                raise _truncated() if position > size else _NeedMore
+            index[tag] = Element(vr, value, position, False)
+            return index, position
+        index[tag] = Element(vr, value, position, False)
+    if (position < end and data[position:end].strip(b"\0")) or end < size:
+        raise _NeedMore
+    return index, position
+
+
+def _skip_open(
+    data: bytes,
+    position: int,
+    end: int,
+    *,
+    encoding: _Encoding,
+    vr: bytes | None,
+    size: int,
+    beyond: bool,
+) -> tuple[int, int]:
+    """End of a value of open length, and the position after its delimiter; `beyond`: it may end past `data`."""
+    if vr == b"UN":
+        encoding = _Encoding(explicit=False, little=True)
+    long = _LONG[encoding.little]
+    while position + 8 <= end:
+        group, element, length = long(data, position)
+        inner = group << 16 | element
+        if inner == _SEQUENCE_END:
+            return position, position + 8
+        if inner != _ITEM:
+            raise DicomError(
+                "malformed_file", "A DICOM sequence holds something that is no item.", remedy="Export again."
+            )
+        position += 8
+        if length == _UNDEFINED:
+            _, position = _walk(data, position, end, encoding=encoding, size=size)
+        else:
+            position += length
+    if beyond:  # compressed frames that go on after the bytes at hand, or should
+        return (end if end < size else end + 1), end
+    raise _NeedMore

@@ -1,0 +1,98 @@
+"""Stored pixel values of a DICOM file, decoded; native 16-bit data without detours."""
+
+import warnings
+
+import numpy as np
+from jaxtyping import Shaped
+from pydicom.pixels import pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dgccl.dicom.elements import PIXEL_DATA, Elements
+from dgccl.errors import DicomError
+
+_NATIVE_LITTLE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
+
+
+def stored_values(elements: Elements) -> Shaped[np.ndarray, "frames rows columns"]:
+    """Stored values of every frame, before any rescale.
+
+    Args:
+        elements: a whole image file.
+
+    Raises:
+        DicomError: codes `missing_pixel_data`, `missing_image_size`, `not_monochrome`, `unsupported_bits`,
+            `truncated_file`, `undecodable_pixels`.
+
+    Source:
+        DICOM PS3.3 section C.7.6.3, PS3.5 section 8.
+    """
+    if PIXEL_DATA not in elements:
+        raise DicomError(
+            "missing_pixel_data", "An image file has no pixel data.", remedy="Export the series again."
+        )
+    if elements.pixels_end_early:
+        raise DicomError(
+            "truncated_file",
+            "An image file ends before its pixel data does.",
+            remedy="Export or copy the file again.",
+        )
+    photometric = elements.text(0x00280004)
+    if elements.uint16(0x00280002) not in (None, 1) or not photometric.startswith("MONOCHROME"):
+        raise DicomError(
+            "not_monochrome",
+            f"The image is {photometric or 'of unknown color'}; one gray channel was expected.",
+            remedy="Select the original CT or PET series, not a captured or fused one.",
+        )
+    frames = int(elements.text(0x00280008) or 1)
+    rows, columns = elements.uint16(0x00280010), elements.uint16(0x00280011)
+    if not (rows and columns and frames > 0):
+        raise DicomError(
+            "missing_image_size", "Rows, Columns or frames are absent or 0.", remedy="Export again."
+        )
+    shape = (frames, rows, columns)
+    if elements.syntax in _NATIVE_LITTLE and elements.uint16(0x00280100) == 16:
+        return _native_16_bit(elements, shape)
+    return _decoded(elements, shape)
+
+
+def _native_16_bit(
+    elements: Elements, shape: tuple[int, int, int]
+) -> Shaped[np.ndarray, "frames rows columns"]:
+    place = elements.index[PIXEL_DATA]
+    count = shape[0] * shape[1] * shape[2]
+    if place.stop - place.start < 2 * count:
+        raise DicomError(
+            "truncated_file",
+            f"The pixel data holds {place.stop - place.start} bytes; {2 * count} were expected.",
+            remedy="Export or copy the file again.",
+        )
+    stored = elements.uint16(0x00280101) or 16
+    if not 1 <= stored <= 16 or elements.uint16(0x00280102) not in (None, stored - 1):
+        raise DicomError(
+            "unsupported_bits",
+            "The stored bits do not lie in the low bits of each pixel.",
+            remedy="Convert the series with a current DICOM tool, e.g. dcmdjpeg or gdcmconv.",
+        )
+    signed = elements.uint16(0x00280103) == 1
+    values = np.frombuffer(elements.data, "<i2" if signed else "<u2", count, place.start).reshape(shape)
+    if stored == 16:
+        return values
+    # Bits above the stored ones may hold overlays (retired, PS3.5 section 8.1.1) and are no part of the value.
+    return (values << (16 - stored)) >> (16 - stored)
+
+
+def _decoded(elements: Elements, shape: tuple[int, int, int]) -> Shaped[np.ndarray, "frames rows columns"]:
+    syntax = UID(elements.syntax)
+    dataset = elements.to_dataset(pixels=True)
+    try:
+        with warnings.catch_warnings():
+            # A header that disagrees with the code stream in harmless ways must not stop the series.
+            warnings.simplefilter("ignore")
+            values = pixel_array(dataset, raw=True)
+    except Exception as error:  # decoders of five libraries raise whatever they like
+        raise DicomError(
+            "undecodable_pixels",
+            f"Pixel data in {syntax.name} cannot be decoded ({type(error).__name__}).",
+            remedy="Install a decoder for it (python-gdcm or pylibjpeg), or decompress the series before.",
+        ) from error
+    return values.reshape(shape)

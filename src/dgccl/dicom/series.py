@@ -1,0 +1,250 @@
+"""Read the files of one CT or PET series into a volume, refusing what does not form one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Float64, Shaped
+from pydicom.dataset import Dataset
+
+from dgccl.dicom.elements import read_elements
+from dgccl.dicom.enhanced import frame_headers
+from dgccl.dicom.geometry import (
+    ORIENTATION_TOLERANCE,
+    PIXEL_SPACING_TOLERANCE,
+    TILT_NOTICED_DEG,
+    same_plane_pairs,
+    slice_normal,
+    stack_slices,
+)
+from dgccl.dicom.pixels import stored_values
+from dgccl.dicom.scan import CT_CLASSES, PET_CLASSES, SeriesFiles
+from dgccl.errors import DicomError, GeometryError
+from dgccl.volume import Volume
+
+_PER_FRAME_GROUPS = 0x52009230
+_EXPORT = "Export the whole series again."
+# Rescale Type (PS3.3 C.11.1.1.2): unspecified ones are common on plain CT; any other names another quantity.
+_HU_TYPES = ("", "HU", "HU_MOD", "US", "UNSPECIFIED")
+# Elements by which images at one position differ when they differ in time.
+_TIME_KEYWORDS = (
+    "FrameReferenceTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+    "AcquisitionTime",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedSeries:
+    """A series as a volume.
+
+    Attributes:
+        volume: float32; CT in HU, PET in the units that its header names, rescaled slice by slice.
+        headers: one a slice, in the order of the volume's first axis, without pixel data.
+        warnings: reason codes of what was accepted but is worth knowing: `gantry_tilt`,
+            `gaps_between_slices`, `not_attenuation_corrected`, `unspecified_rescale_type`,
+            `lossy_compression`, `duplicate_instance`.
+    """
+
+    volume: Volume
+    headers: tuple[Dataset, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    header: Dataset
+    position_mm: Float64[np.ndarray, "3"]
+    orientation: Float64[np.ndarray, "6"]
+    pixel_spacing_mm: Float64[np.ndarray, "2"]
+    slope: float
+    intercept: float
+    stored: Shaped[np.ndarray, "rows columns"]
+
+
+def load_series(files: SeriesFiles) -> LoadedSeries:
+    """Read, validate, sort and stack a CT or PET series.
+
+    Args:
+        files: one series of `dgccl.dicom.scan.scan`.
+
+    Returns:
+        The volume with its headers and warnings.
+
+    Raises:
+        DicomError: not a CT or PET image series, a localizer, a defect that the scan found, a dynamic series,
+            undecodable pixels, a missing rescale, or CT that is not in HU.
+        GeometryError: the slices do not form one volume (see `dgccl.dicom.geometry.stack_slices`).
+
+    Source:
+        DICOM PS3.3 sections C.7.6.2 (image plane), C.11.1 (rescale), C.8.9.4 (PET image).
+    """
+    _check_kind(files)
+    slices = [piece for path in files.paths for piece in _read_slices(path)]
+    first = slices[0]
+    _check_alike(slices)
+    if files.modality == "CT":
+        _check_hounsfield(first.header)
+    positions = np.array([piece.position_mm for piece in slices])
+    _check_time(slices, positions)
+    spacing = (float(first.pixel_spacing_mm[0]), float(first.pixel_spacing_mm[1]))
+    stack = stack_slices(positions, first.orientation, pixel_spacing_mm=spacing)
+    slices = [slices[k] for k in stack.order]
+    volume = Volume(_rescaled(slices), stack.affine)
+    tilted = ("gantry_tilt",) if stack.tilt_deg > TILT_NOTICED_DEG else ()
+    return LoadedSeries(
+        volume,
+        tuple(piece.header for piece in slices),
+        (*files.warnings, *tilted, *_warnings(files, slices[0].header, volume.grid.spacing_mm[0])),
+    )
+
+
+def _check_kind(files: SeriesFiles) -> None:
+    """Refuse what cannot be a CT or PET volume before any file is read."""
+    expected = {"CT": CT_CLASSES, "PT": PET_CLASSES}.get(files.modality)
+    if expected is None:
+        raise DicomError(
+            "wrong_modality",
+            f"The series is of modality {files.modality or 'unknown'}; CT or PT was expected.",
+            remedy="Select a CT or PET image series.",
+        )
+    if files.sop_class_uid not in expected:
+        raise DicomError(
+            "wrong_sop_class",
+            f"The series says {files.modality} but is not stored as such an image (e.g. a screen capture).",
+            remedy="Select the original image series.",
+        )
+    if files.localizer:
+        raise DicomError("localizer", "The series is a localizer.", remedy="Select the axial series.")
+    if files.defects:
+        defect = files.defects[0]
+        raise DicomError(
+            defect.code,
+            f"{len(files.defects)} of {len(files.paths)} files of the series are defective: {defect.message}",
+            remedy=_EXPORT,
+        )
+
+
+def _read_slices(path: Path) -> Iterable[_Slice]:
+    elements = read_elements(path, pixels=True)
+    stored = stored_values(elements)
+    if _PER_FRAME_GROUPS in elements:
+        for header, values in zip(frame_headers(elements), stored, strict=True):
+            numbers = [_dataset_numbers(header, keyword) for keyword in _NUMBERS]
+            yield _slice(header, numbers, values)
+        return
+    if len(stored) != 1:
+        raise DicomError(
+            "missing_functional_groups",
+            "A multi-frame file does not say where its frames lie.",
+            remedy="Export it as an enhanced object or as single-frame images.",
+        )
+    numbers = [elements.floats(tag) for tag in _NUMBERS.values()]
+    yield _slice(elements.to_dataset(pixels=False), numbers, stored[0])
+
+
+_NUMBERS = {
+    "ImagePositionPatient": 0x00200032,
+    "ImageOrientationPatient": 0x00200037,
+    "PixelSpacing": 0x00280030,
+    "RescaleSlope": 0x00281053,
+    "RescaleIntercept": 0x00281052,
+}
+
+
+def _dataset_numbers(header: Dataset, keyword: str) -> Float64[np.ndarray, "n"]:
+    value = header.get(keyword)
+    return np.array([] if value is None else value, dtype=float).reshape(-1)
+
+
+def _slice(
+    header: Dataset,
+    numbers: list[np.ndarray],
+    stored: Shaped[np.ndarray, "rows columns"],
+) -> _Slice:
+    """One image with its place and scale, both of which must be there."""
+    position, orientation, spacing, slope, intercept = numbers
+    if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2 or not (spacing > 0).all():
+        raise GeometryError(
+            "missing_geometry",
+            "An image lacks Image Position, Image Orientation or a positive Pixel Spacing.",
+            remedy=_EXPORT,
+        )
+    if len(slope) != 1 or len(intercept) != 1 or slope[0] == 0:
+        raise DicomError(
+            "missing_rescale",
+            "An image lacks Rescale Slope or Intercept, or its slope is 0: stored values mean nothing.",
+            remedy="Export the original images.",
+        )
+    return _Slice(header, position, orientation, spacing, float(slope[0]), float(intercept[0]), stored)
+
+
+def _check_alike(slices: list[_Slice]) -> None:
+    """Refuse images of different size, pixel spacing or orientation."""
+    first = slices[0]
+    if len({piece.stored.shape for piece in slices}) > 1:
+        raise GeometryError(
+            "mixed_image_size", "The images of the series differ in Rows or Columns.", remedy=_EXPORT
+        )
+    spacing = np.array([piece.pixel_spacing_mm for piece in slices])
+    if np.abs(spacing / first.pixel_spacing_mm - 1).max() > PIXEL_SPACING_TOLERANCE:
+        raise GeometryError(
+            "mixed_pixel_spacing", "The images of the series differ in Pixel Spacing.", remedy=_EXPORT
+        )
+    orientation = np.array([piece.orientation for piece in slices])
+    if np.abs(orientation - first.orientation).max() > ORIENTATION_TOLERANCE:
+        raise GeometryError(
+            "mixed_orientation",
+            "The images of the series differ in orientation.",
+            remedy="Export one reconstruction a series.",
+        )
+
+
+def _check_time(slices: list[_Slice], positions_mm: Float64[np.ndarray, "n 3"]) -> None:
+    """Refuse a series that shows a position at several times."""
+    for a, b in same_plane_pairs(positions_mm, slice_normal(slices[0].orientation)):
+        one, other = slices[a].header, slices[b].header
+        if any(one.get(keyword) != other.get(keyword) for keyword in _TIME_KEYWORDS):
+            raise DicomError(
+                "dynamic_series",
+                "The series shows the same positions at several times (dynamic or gated).",
+                remedy="Select the static series, or sum the time frames of interest before.",
+            )
+
+
+def _rescaled(slices: list[_Slice]) -> Float32[np.ndarray, "z y x"]:
+    volume = np.empty((len(slices), *slices[0].stored.shape), dtype=np.float32)
+    for k, piece in enumerate(slices):
+        volume[k] = piece.stored
+        if piece.slope != 1:
+            volume[k] *= np.float32(piece.slope)
+        if piece.intercept:
+            volume[k] += np.float32(piece.intercept)
+    return volume
+
+
+def _check_hounsfield(header: Dataset) -> None:
+    rescale_type = str(header.get("RescaleType") or "")
+    if rescale_type not in _HU_TYPES:
+        raise DicomError(
+            "not_hounsfield",
+            f"The CT series is in units {rescale_type!r}; Hounsfield units were expected.",
+            remedy="Select the plain CT series, not a material or effective-number map.",
+        )
+
+
+def _warnings(files: SeriesFiles, header: Dataset, spacing_mm: float) -> Iterable[str]:
+    """Reason codes of what a reader of the volume should know."""
+    thickness = header.get("SliceThickness")
+    if thickness and spacing_mm > 1.5 * float(thickness):
+        yield "gaps_between_slices"
+    if files.attenuation_corrected is False:
+        yield "not_attenuation_corrected"
+    if files.modality == "CT" and header.get("RescaleType") in ("US", "UNSPECIFIED"):
+        yield "unspecified_rescale_type"
+    if header.get("LossyImageCompression") == "01":
+        yield "lossy_compression"
