@@ -1,0 +1,6 @@
+"""From the predictions table to results: every figure is computed here, none is drawn."""
+
+from dgccl.evaluation.compute import evaluate
+from dgccl.evaluation.results import Results, load_results
+
+__all__ = ["Results", "evaluate", "load_results"]

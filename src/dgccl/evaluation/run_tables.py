@@ -1,0 +1,219 @@
+"""The files of a trained run that evaluation reads, and the checks that they can be trusted."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from dgccl.errors import TrainingError
+
+COLUMNS = ("lesion_id", "patient_id", "model", "fold", "split", "pattern", "y_true", "y_score")
+FOLD_COLUMNS = ("lesion_id", "patient_id", "fold", "split")
+EMBEDDING_COLUMNS = ("lesion_id", "patient_id", "fold", "y_true")
+
+
+@dataclass(frozen=True, eq=False)
+class RunTables:
+    """A run as evaluation sees it.
+
+    Attributes:
+        predictions: one row a lesion, model, fold, split and pattern.
+        tensors: embeddings by `<model>/<kind>`; empty where the run kept none.
+        embedding_rows: the lesions of the embeddings.
+    """
+
+    name: str
+    run: dict[str, Any]
+    modalities: list[str]
+    folds: int
+    predictions: pd.DataFrame
+    tensors: dict[str, np.ndarray]
+    embedding_rows: pd.DataFrame
+
+    @property
+    def full_pattern(self) -> str:
+        """The pattern that shows a network all that a lesion has, e.g. `ct+pet`."""
+        return "+".join(self.modalities)
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the predictions table."""
+        return [str(name) for name in self.predictions["model"].unique()]
+
+    def rows(self, model: str, *, split: str, pattern: str) -> pd.DataFrame:
+        """Predictions of one model, by lesion in one order for all models."""
+        table = self.predictions
+        chosen = (table["model"] == model) & (table["split"] == split) & (table["pattern"] == pattern)
+        return table.loc[chosen].sort_values(["lesion_id", "fold"], ignore_index=True)
+
+
+def read_tables(run_dir: Path) -> RunTables:
+    """Read and check a trained run.
+
+    Raises:
+        TrainingError: `run_file_missing`, `run_file_damaged`, `predictions_inconsistent`, `patient_in_two_splits`.
+    """
+    run, config = _read_json(run_dir / "run.json"), _read_json(run_dir / "config.json")
+    for key in ("config_name", "data_kind", "seed", "dgccl_version", "cohort_sha256", "command"):
+        if key not in run:
+            raise damaged("run.json", f"it lacks {key!r}")
+    try:
+        modalities, folds = [str(name) for name in config["modalities"]], int(config["training"]["folds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged("config.json", "it lacks modalities or training.folds") from error
+    predictions = _read_table(run_dir / "predictions.parquet", COLUMNS)
+    full = "+".join(modalities)
+    if "modalities_shown" not in predictions:
+        predictions["modalities_shown"] = predictions["pattern"]
+    fold_table = _read_table(run_dir / "folds.csv", FOLD_COLUMNS)
+    _check_values(predictions, modalities)
+    _check_folds(fold_table, folds)
+    _check_complete(predictions, fold_table, full)
+    tensors, embedding_rows = _read_embeddings(run_dir)
+    return RunTables(run_dir.resolve().name, run, modalities, folds, predictions, tensors, embedding_rows)
+
+
+def damaged(name: str, reason: object) -> TrainingError:
+    """The error for a file that is there and cannot be used."""
+    return TrainingError(
+        "run_file_damaged", f"{name} cannot be used: {reason}.", remedy="Train again into a new folder."
+    )
+
+
+def _missing(path: Path) -> TrainingError:
+    return TrainingError(
+        "run_file_missing",
+        f"The run folder {path.parent} has no {path.name}.",
+        remedy="Finish the run with `dgccl train` first.",
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except ValueError as error:
+        raise damaged(path.name, error) from error
+    if not isinstance(content, dict):
+        raise damaged(path.name, "a JSON object was expected")
+    return content
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        table = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            else pd.read_csv(path, dtype={"lesion_id": "str", "patient_id": "str"}, keep_default_na=False)
+        )
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except (ValueError, OSError) as error:  # pyarrow's own errors are ValueErrors
+        raise damaged(path.name, error) from error
+    lacking = [name for name in columns if name not in table.columns]
+    if lacking:
+        raise damaged(path.name, f"it lacks the columns {', '.join(lacking)}")
+    if table.empty:
+        raise damaged(path.name, "it has no rows")
+    return table
+
+
+def _check_values(predictions: pd.DataFrame, modalities: list[str]) -> None:
+    scores = predictions["y_score"].to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = int((~((scores >= 0.0) & (scores <= 1.0))).sum())
+    if wrong:
+        raise damaged("predictions.parquet", f"{wrong} scores are no probabilities (NaN or outside 0 to 1)")
+    if not predictions["y_true"].isin([0, 1]).all():
+        raise damaged(
+            "predictions.parquet", "y_true holds values other than 0 and 1, and evaluation is binary"
+        )
+    for column, known in (("split", {"validation", "test"}), ("pattern", _patterns(modalities))):
+        strange = sorted(set(predictions[column]) - known)
+        if strange:
+            raise damaged("predictions.parquet", f"{column} {strange[0]!r} is unknown")
+
+
+def _patterns(modalities: list[str]) -> set[str]:
+    choices: list[list[str]] = [[]]
+    for name in modalities:
+        choices = choices + [[*choice, name] for choice in choices]
+    return {"+".join(choice) for choice in choices if choice}
+
+
+def _check_folds(folds: pd.DataFrame, count: int) -> None:
+    """Every fold is there, and within a fold no patient stands on two sides."""
+    found = sorted(set(folds["fold"]))
+    if found != list(range(count)):
+        raise damaged("folds.csv", f"it holds folds {found}, and config.json asks for 0 to {count - 1}")
+    splits = folds.groupby(["fold", "patient_id"])["split"].nunique()
+    shared = int((splits > 1).sum())
+    if shared:
+        raise TrainingError(
+            "patient_in_two_splits",
+            f"folds.csv puts {shared} patients into two splits of one fold: test figures would be too good.",
+            remedy="Train again with folds that keep each patient's lesions together.",
+        )
+
+
+def _check_complete(predictions: pd.DataFrame, folds: pd.DataFrame, full: str) -> None:
+    """Each model scored each test lesion once, in the fold where it was a test lesion, with one truth."""
+    keys = ["model", "fold", "split", "pattern", "lesion_id"]
+    repeated = int(predictions.duplicated(keys).sum())
+    if repeated:
+        raise _inconsistent(f"{repeated} rows repeat a lesion of the same model, fold, split and pattern")
+    for column in ("y_true", "patient_id"):
+        if (predictions.groupby("lesion_id")[column].nunique() > 1).any():
+            raise _inconsistent(f"a lesion has two values of {column}")
+    expected = {split: set(_pairs(part)) for split, part in folds.groupby("split")}
+    if len({lesion for lesion, _ in expected.get("test", set())}) != len(expected.get("test", set())):
+        raise _inconsistent("folds.csv tests a lesion in two folds")
+    for model, rows in predictions.loc[predictions["pattern"] == full].groupby("model"):
+        for split in ("validation", "test"):
+            found = set(_pairs(rows.loc[rows["split"] == split]))
+            if found != expected.get(split, set()):
+                raise _inconsistent(
+                    f"model {model} scored {len(found)} {split} lesions, and folds.csv names "
+                    f"{len(expected.get(split, set()))}; the lesions or their folds differ"
+                )
+    without = set(predictions["model"]) - set(predictions.loc[predictions["pattern"] == full, "model"])
+    if without:
+        raise _inconsistent(f"model {min(without)} has no rows of pattern {full}")
+
+
+def _pairs(table: pd.DataFrame) -> list[tuple[str, int]]:
+    return list(zip(table["lesion_id"], table["fold"], strict=True))
+
+
+def _inconsistent(reason: str) -> TrainingError:
+    return TrainingError(
+        "predictions_inconsistent",
+        f"The predictions do not fit the run: {reason}.",
+        remedy="Train again into a new folder; do not edit a run's tables.",
+    )
+
+
+def _read_embeddings(run_dir: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """Embeddings and their lesions; a run without both files kept none."""
+    path = run_dir / "embeddings.safetensors"
+    if not path.exists():
+        return {}, pd.DataFrame(columns=list(EMBEDDING_COLUMNS))
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except SafetensorError as error:
+        raise damaged(path.name, error) from error
+    table = _read_table(run_dir / "embeddings.csv", EMBEDDING_COLUMNS)
+    for key, tensor in tensors.items():
+        rows = tensors.get(f"{key.rpartition('/')[0]}/row")
+        if rows is None or len(rows) != len(tensor):
+            raise damaged(path.name, f"{key} does not fit the rows of its model")
+        if key.endswith("/row") and len(rows) and not (rows.min() >= 0 and rows.max() < len(table)):
+            raise damaged(path.name, f"{key} points outside embeddings.csv")
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise damaged(path.name, f"{key} holds values that are not finite")
+    return tensors, table

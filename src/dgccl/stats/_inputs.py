@@ -1,0 +1,142 @@
+"""Checks that every statistic shares: what is not defined is an error with a code, never a NaN."""
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from dgccl.errors import StatsError
+
+Values = Shaped[np.ndarray, "..."]
+"""One value a case, shape (n,); the shape is checked here, not by the annotation, so that a misfit is a StatsError."""
+
+
+def check_labels(y_true: Values) -> Bool[np.ndarray, "n"]:
+    """Labels as booleans, True for class 1.
+
+    Raises:
+        StatsError: `not_one_dimensional`, `no_cases`, `labels_not_binary`.
+    """
+    labels = _one_dimensional(y_true, name="y_true")
+    if not len(labels):
+        raise StatsError("no_cases", "There are no cases.", remedy="Give at least one case of each class.")
+    try:
+        binary = bool(np.isin(labels, (0, 1)).all())
+    except TypeError:
+        binary = False
+    if not binary or labels.dtype.kind not in "buifO":
+        raise StatsError(
+            "labels_not_binary",
+            "y_true must hold only 0 and 1; other values were found.",
+            remedy="Code the negative class as 0 and the positive class as 1; drop cases without a label.",
+        )
+    return labels.astype(bool)
+
+
+def check_both_classes(y_true: Values) -> Bool[np.ndarray, "n"]:
+    """Labels as booleans, with at least one case of each class.
+
+    Raises:
+        StatsError: as `check_labels`; `one_class`.
+    """
+    labels = check_labels(y_true)
+    positives = int(labels.sum())
+    if positives in (0, len(labels)):
+        raise StatsError(
+            "one_class",
+            f"All {len(labels)} cases are of class {int(positives > 0)}; both classes are needed.",
+            remedy="Add cases of the other class.",
+        )
+    return labels
+
+
+def check_scores(y_score: Values, *, cases: int, name: str = "y_score") -> Float64[np.ndarray, "n"]:
+    """Scores as float64, one a case; infinite scores are allowed, they have a rank.
+
+    Raises:
+        StatsError: `not_one_dimensional`, `scores_not_numbers`, `lengths_differ`, `scores_nan`.
+    """
+    scores = _one_dimensional(y_score, name=name)
+    check_length(scores, cases=cases, name=name)
+    if scores.dtype.kind not in "buifO":
+        raise StatsError("scores_not_numbers", f"{name} must be real numbers, found dtype {scores.dtype}.")
+    try:
+        numbers = scores.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise StatsError("scores_not_numbers", f"{name} holds values that are no numbers.") from error
+    missing = int(np.isnan(numbers).sum())
+    if missing:
+        raise StatsError(
+            "scores_nan",
+            f"{missing} of the {cases} values of {name} are NaN.",
+            remedy="Leave out cases without a score, and say so.",
+        )
+    return numbers
+
+
+def check_sample(values: Values, *, name: str) -> Float64[np.ndarray, "n"]:
+    """A sample of real numbers, at least one.
+
+    Raises:
+        StatsError: as `check_scores`; `no_cases`.
+    """
+    sample = check_scores(values, cases=len(_one_dimensional(values, name=name)), name=name)
+    if not len(sample):
+        raise StatsError("no_cases", f"{name} is empty.", remedy="Give at least one value.")
+    return sample
+
+
+def check_patients(patient: Values | None, *, cases: int) -> Int64[np.ndarray, "n"]:
+    """Index of each case's patient, 0 to the number of patients - 1; without patients each case is one.
+
+    Raises:
+        StatsError: `not_one_dimensional`, `lengths_differ`, `patient_missing`.
+    """
+    if patient is None:
+        return np.arange(cases, dtype=np.int64)
+    ids = _one_dimensional(patient, name="patient")
+    check_length(ids, cases=cases, name="patient")
+    if ids.dtype.kind == "f":
+        missing = bool(np.isnan(ids).any())
+    else:
+        missing = ids.dtype.kind == "O" and any(value is None or value != value for value in ids.tolist())
+    if missing:
+        raise StatsError(
+            "patient_missing",
+            "Some cases have no patient id.",
+            remedy="Give every case the id of its patient, or leave `patient` out.",
+        )
+    keys = ids.astype(str) if ids.dtype.kind == "O" else ids
+    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence level outside (0, 1).
+
+    Raises:
+        StatsError: `confidence_out_of_range`.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise StatsError(
+            "confidence_out_of_range",
+            f"The confidence level must lie between 0 and 1, found {confidence}.",
+            remedy="Use 0.95 for a 95 % interval.",
+        )
+
+
+def check_length(values: Values, *, cases: int, name: str) -> None:
+    """Refuse values that are not one a case.
+
+    Raises:
+        StatsError: `lengths_differ`.
+    """
+    if len(values) != cases:
+        raise StatsError("lengths_differ", f"{name} has {len(values)} values for {cases} cases.")
+
+
+def _one_dimensional(values: Values, *, name: str) -> Values:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise StatsError(
+            "not_one_dimensional",
+            f"{name} must have one dimension (one value a case), found shape {array.shape}.",
+        )
+    return array
