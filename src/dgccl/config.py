@@ -50,6 +50,14 @@ class ModalityConfig(Settings):
             raise ValueError(f"window must rise, found {self.window}")
         if self.encoder == "vit_small" and self.input_px % 16:
             raise ValueError(f"vit_small needs input_px to be a multiple of 16, found {self.input_px}")
+        if self.encoder == "vit_small" and self.encoder_width % 64:
+            raise ValueError(
+                f"vit_small has heads 64 wide: encoder_width {self.encoder_width} is no multiple of 64"
+            )
+        if self.encoder == "cnn" and (self.input_px < 32 or self.encoder_width % 4):
+            raise ValueError("cnn needs input_px of at least 32 and an encoder_width that is a multiple of 4")
+        if self.encoder == "resnet50_spp" and self.input_px < 64:
+            raise ValueError(f"resnet50_spp needs input_px of at least 64, found {self.input_px}")
         if self.encoder == "resnet50_spp" and self.token_width != 1024:
             raise ValueError("resnet50_spp ends in 1024 channels: token_width must be 1024")
         return self

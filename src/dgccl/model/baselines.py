@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dgccl.config import ExperimentConfig
+from dgccl.model.branch import ModalityEncoders
 from dgccl.model.classifier import ModelOutput, build_head, describe_architecture
-from dgccl.model.fusion import ModalityEncoders
 
 
 class LateFusion(nn.Module):

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dgccl.config import ExperimentConfig, ModelConfig
 from dgccl.errors import ConfigError
-from dgccl.model.fusion import GatedFusion, ModalityEncoders
+from dgccl.model.branch import ModalityEncoders
+from dgccl.model.fusion import GatedFusion
 
 
 @dataclass(frozen=True, eq=False)
