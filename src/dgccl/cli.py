@@ -167,6 +167,35 @@ def ingest(
 
 
 @app.command()
+def suv(
+    folder: Annotated[Path, typer.Argument(help="Folder searched for PET series.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show the SUV factors of every PET series below a folder; exits with 1 if one cannot be converted.
+
+    Example: `dgccl suv dicom/patient-1 --json`
+    """
+    from dgccl.dicom.suv_table import suv_table
+
+    entries = suv_table(folder)
+    print(json.dumps(entries, indent=2) if as_json else _suv_text(entries))
+    if any("error" in entry for entry in entries):
+        raise typer.Exit(1)
+
+
+def _suv_text(entries: list[dict[str, Any]]) -> str:
+    """One block a series; factors are g/mL (SUVbw, SUL) or cm2/mL (SUVbsa) per rescaled unit."""
+    lines = []
+    for entry in entries:
+        lines.append(f"series {entry['series_uid']}")
+        for name, value in entry.items():
+            if name != "series_uid":
+                shown = f"{value['message']} [{value['code']}]" if name == "error" else value
+                lines.append(f"  {name:<17} {shown}")
+    return "\n".join(lines)
+
+
+@app.command()
 def train(
     cohort_dir: Annotated[Path, typer.Argument(help="Cohort folder that `dgccl ingest` wrote.")],
     run_dir: Annotated[Path, typer.Argument(help="Run folder to write.")],
@@ -189,7 +218,9 @@ def train(
     if as_json:
         print(json.dumps({"run_dir": str(run_dir), "models": list(experiment.models)}))
     else:
-        print(f"Trained {', '.join(experiment.models)} ({experiment.training.folds} folds); predictions in {run_dir}")
+        print(
+            f"Trained {', '.join(experiment.models)} ({experiment.training.folds} folds); predictions in {run_dir}"
+        )
 
 
 @app.command()

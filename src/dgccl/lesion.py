@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int16
+from jaxtyping import Bool, Float32, Int16
 from scipy import ndimage
 
 from dgccl.errors import RoiError
@@ -44,10 +44,10 @@ class LesionArrays:
     CT and PET lie on grids of their own that cover one physical box, axes along +z, +y, +x.
     """
 
-    ct_hu: Int16[np.ndarray, "z y x"] | None
-    mask_ct: Mask | None
-    suv_bw: SuvBw | None
-    mask_pet: Mask | None
+    ct_hu: Int16[np.ndarray, "ct_z ct_y ct_x"] | None
+    mask_ct: Bool[np.ndarray, "ct_z ct_y ct_x"] | None
+    suv_bw: Float32[np.ndarray, "pet_z pet_y pet_x"] | None
+    mask_pet: Bool[np.ndarray, "pet_z pet_y pet_x"] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,7 @@ def box_grid(center_mm: PointMm, *, box_mm: float, spacing_mm: float) -> Grid:
 def resample(volume: Volume, grid: Grid, *, fill: float) -> Volume:
     """Linear interpolation of a volume onto a grid, averaging where the grid is coarser than the volume.
 
-    The kernel is a triangle as wide as the larger of both spacings, so that a coarser grid does not alias.
+    Where the grid is coarser, the interpolant is averaged over its voxel, so that fine detail does not alias.
     Points outside the outer voxel faces of the volume get `fill`.
 
     Args:
@@ -134,13 +134,24 @@ def _axis_weights(
     """Interpolation weights along one axis: (source window, weights over it, which targets lie inside)."""
     position = step * np.arange(count) + offset
     inside = (position >= -0.5) & (position <= size - 0.5)
-    support = max(1.0, abs(step))
-    low = int(np.clip(np.floor(position.min() - support), 0, size - 1))
-    high = int(np.clip(np.ceil(position.max() + support) + 1, low + 1, size))
+    # Averaging the linear interpolant over this width gives a kernel about as wide as the target's voxel,
+    # none where the target is finer, and still reproduces a linear field exactly.
+    width = float(np.sqrt(max(0.0, step**2 - 1.0)))
+    low = int(np.clip(np.floor(position.min() - width / 2) - 1, 0, size - 1))
+    high = int(np.clip(np.ceil(position.max() + width / 2) + 2, low + 1, size))
     clamped = np.clip(position, 0, size - 1)  # the outer half voxel repeats the border value
-    weights = np.maximum(0.0, 1.0 - np.abs(clamped[:, None] - np.arange(low, high)) / support)
-    total = weights.sum(axis=1, keepdims=True)
-    return slice(low, high), np.divide(weights, total, out=np.zeros_like(weights), where=total > 0), inside
+    distance = clamped[:, None] - np.arange(low, high)
+    if width < 1e-3:
+        weights = np.maximum(0.0, 1.0 - np.abs(distance))
+    else:
+        weights = _hat_integral(distance + width / 2) - _hat_integral(distance - width / 2)
+    return slice(low, high), weights / weights.sum(axis=1, keepdims=True), inside
+
+
+def _hat_integral(x: Float64[np.ndarray, "count window"]) -> Float64[np.ndarray, "count window"]:
+    """Integral from minus infinity to x of the hat function max(0, 1 - |x|)."""
+    x = np.clip(x, -1.0, 1.0)
+    return np.where(x < 0, (1 + x) ** 2 / 2, 1 - (1 - x) ** 2 / 2)
 
 
 def _resample_aligned(
@@ -171,8 +182,8 @@ def _resample_oblique(
     """General affine resampling with a Gaussian before it where the target is coarser."""
     values = array.astype(np.float32)
     step = np.linalg.norm(to_source[:3, :3], axis=1)
-    # Variance of a triangle of half-width s is s^2 / 6; a Gaussian adds what linear interpolation (1/6) lacks.
-    sigma = np.sqrt(np.maximum(0.0, step**2 - 1.0) / 6.0)
+    # The variance of the average over a width w, w^2 / 12, as in the aligned case.
+    sigma = np.sqrt(np.maximum(0.0, step**2 - 1.0) / 12.0)
     if sigma.max() > 0:
         values = ndimage.gaussian_filter(values, sigma, mode="nearest")
     index = np.stack(np.meshgrid(*(np.arange(n, dtype=float) for n in shape), indexing="ij"), axis=0)

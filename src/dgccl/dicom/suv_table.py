@@ -1,0 +1,83 @@
+"""The SUV factors of every PET series below a folder, as a table that a program can read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+
+from dgccl.dicom.elements import read_elements
+from dgccl.dicom.enhanced import frame_headers
+from dgccl.dicom.pixels import stored_values
+from dgccl.dicom.scan import PET_CLASSES, SeriesFiles, scan
+from dgccl.dicom.suv import suv_factors
+from dgccl.errors import DgcclError, DicomError
+
+
+def suv_table(folder: Path) -> list[dict[str, Any]]:
+    """One entry for each PET series below a folder.
+
+    Returns:
+        Entries with `series_uid`, `units`, `decay_correction`, `suv_bw_factor` (g/mL per rescaled unit),
+        `sul_factor`, `suv_bsa_factor` (cm2/mL; both None where sex, height or weight is not known),
+        `suv_bw_max` (g/mL, None for a series without pixels), `uptake_time_min`, `warnings`; or `series_uid`
+        and `error` with `code` and `message` for a series that cannot be converted.
+
+    Raises:
+        DicomError: the folder does not exist or holds no PET series.
+    """
+    found = scan(folder)
+    series = [entry for entry in found.series if entry.modality == "PT" and entry.sop_class_uid in PET_CLASSES]
+    if not series:
+        others = sorted({entry.modality for entry in found.series})
+        raise DicomError(
+            "no_pet",
+            f"No PET series was found below {folder}; modalities there: {', '.join(others) or 'none'}, "
+            f"{len(found.rejected)} files rejected"
+            + (f" (first: {found.rejected[0].code})." if found.rejected else "."),
+            remedy="Give the folder that holds the PET series.",
+        )
+    return [_entry(files) for files in series]
+
+
+def _entry(files: SeriesFiles) -> dict[str, Any]:
+    try:
+        if files.defects:
+            raise DicomError(files.defects[0].code, files.defects[0].message)
+        headers: list[Dataset] = []
+        highest: list[float] = []
+        for path in files.paths:
+            _read(path, headers, highest)
+        factors = suv_factors(headers)
+        return {
+            "series_uid": files.series_uid,
+            "units": factors.units,
+            "decay_correction": factors.decay_correction,
+            "suv_bw_factor": factors.suv_bw_factor,
+            "sul_factor": factors.sul_factor,
+            "suv_bsa_factor": factors.suv_bsa_factor,
+            "suv_bw_max": max(highest) * factors.suv_bw_factor if highest else None,
+            "uptake_time_min": factors.uptake_time_min,
+            "warnings": list(factors.warnings),
+        }
+    except DgcclError as error:
+        return {"series_uid": files.series_uid, "error": {"code": error.code, "message": str(error)}}
+
+
+def _read(path: Path, headers: list[Dataset], highest: list[float]) -> None:
+    """Add a file's header, and the highest rescaled value of each of its frames."""
+    elements = read_elements(path, pixels=True)
+    header = elements.to_dataset(pixels=False)
+    headers.append(header)
+    if "Rows" not in header:
+        return
+    stored = stored_values(elements)
+    frames = frame_headers(elements) if "PerFrameFunctionalGroupsSequence" in header else [header] * len(stored)
+    for frame, values in zip(frames, stored, strict=True):
+        slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
+        if slope is None or intercept is None:
+            raise DicomError(
+                "missing_rescale", "An image lacks Rescale Slope or Intercept.", remedy="Export the original images."
+            )
+        ends = np.array([values.min(), values.max()], dtype=float) * float(slope) + float(intercept)
+        highest.append(float(ends.max()))

@@ -1,0 +1,383 @@
+"""From a folder of images and a table of outcomes to a cohort: resumable, parallel, every refusal recorded.
+
+Each patient's rows and decisions are kept in `.ingest/<study code>.json`, so that a run after a kill goes on
+with the patients that are not done; the cohort's tables appear at the end, the manifest last.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as save_tensors
+
+import dgccl
+from dgccl.cohort import LESION_COLUMNS
+from dgccl.errors import CohortError, DgcclError
+from dgccl.files import write_atomically
+from dgccl.labels import PatientLabels, PointLesion, read_labels, read_points
+from dgccl.lesion import BoxSettings, LesionArrays, crop_lesion, group_lesions, measure
+from dgccl.sources import Decision, PatientSource, find_sources, load_study, redact_message
+from dgccl.study import Study
+
+QC_COLUMNS = ("study_code", "status", "code", "message")
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """What decides the content of a cohort.
+
+    Attributes:
+        box: the box stored around each lesion.
+        roi_pattern: regular expression that outline names must match in part; empty takes all.
+        allow_missing_modality: keep patients that have only CT or only PET.
+    """
+
+    box: BoxSettings = field(default_factory=BoxSettings)
+    roi_pattern: str = ""
+    allow_missing_modality: bool = False
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What came out of an ingestion.
+
+    Attributes:
+        lesions: rows in the lesion table.
+        patients: patients with at least one lesion in it.
+        refused: how many patients were refused, by reason code.
+        up_to_date: patients whose earlier result still held.
+    """
+
+    lesions: int
+    patients: int
+    refused: dict[str, int]
+    up_to_date: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that a worker needs for one patient."""
+
+    source: PatientSource
+    labels: PatientLabels
+    points: tuple[PointLesion, ...]
+    settings: IngestSettings
+    cohort_dir: Path
+
+    @property
+    def record_path(self) -> Path:
+        return self.cohort_dir / ".ingest" / f"{self.labels.study_code}.json"
+
+    def fingerprint(self) -> str:
+        """Changes with the files' names, sizes and times, the labels and the settings."""
+        state: list[Any] = [dgccl.__version__, asdict(self.settings), asdict(self.labels)]
+        state += [[point.name, *point.center_mm, point.diameter_mm] for point in self.points]
+        for path in self.source.paths:
+            status = path.stat()
+            state.append([str(path), status.st_size, status.st_mtime_ns])
+        return hashlib.sha256(json.dumps(state).encode()).hexdigest()
+
+
+def ingest(
+    source_dir: Path,
+    cohort_dir: Path,
+    *,
+    labels_csv: Path,
+    label_column: str = "",
+    points_csv: Path | None = None,
+    settings: IngestSettings | None = None,
+    skip_absent_patients: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> IngestSummary:
+    """Turn a folder of CT and PET images into a cohort.
+
+    Args:
+        source_dir: folder searched for DICOM and NIfTI, whatever the layout and file names.
+        cohort_dir: folder to write; new, empty, or made by an earlier call with the same settings.
+        labels_csv: table of outcomes (see `dgccl.labels.read_labels`).
+        label_column: name of its label column, if it is not plain.
+        points_csv: lesions as points and diameters (see `dgccl.labels.read_points`).
+        settings: box, choice of outlines, missing modalities.
+        skip_absent_patients: record patients of the table that have no images instead of stopping.
+        workers: processes.
+        progress: told of each finished patient.
+
+    Raises:
+        DgcclError: a table, a folder or a setting is wrong, or no lesion could be ingested.
+    """
+    settings = settings or IngestSettings()
+    labels = read_labels(labels_csv, column=label_column)
+    points = read_points(points_csv) if points_csv else {}
+    _claim(cohort_dir, settings)
+    found = find_sources(source_dir, progress=progress)
+    sources, decisions = _match(found.patients, labels, points, skip_absent=skip_absent_patients)
+    tasks = [
+        _Task(
+            source, labels[source.patient_id], tuple(points.get(source.patient_id, ())), settings, cohort_dir
+        )
+        for source in sources
+    ]
+    records, up_to_date = _run(tasks, workers=workers, progress=progress)
+    rows = [row for record in records for row in record["rows"]]
+    decisions += [Decision(**item) for record in records for item in record["decisions"]]
+    decisions += found.decisions
+    _check_unique(rows)
+    write_atomically(cohort_dir / "qc.csv", _csv(QC_COLUMNS, (asdict(decision) for decision in decisions)))
+    refused = Counter(decision.code for decision in decisions if decision.status == "refused")
+    if not rows:
+        reasons = ", ".join(f"{code} ({count})" for code, count in refused.most_common(5))
+        first = next((d for d in decisions if d.status == "refused"), None)
+        raise CohortError(
+            "nothing_ingested",
+            f"No lesion could be ingested: {reasons}." + (f" First: {first.message}" if first else ""),
+            remedy="qc.csv in the cohort folder has the reason of every refusal.",
+        )
+    write_atomically(cohort_dir / "lesions.csv", _csv(LESION_COLUMNS, rows))
+    manifest = _manifest(found.data_kind, settings, labels_csv, points_csv, records)
+    write_atomically(cohort_dir / "manifest.json", json.dumps(manifest, indent=2))
+    return IngestSummary(len(rows), len({row["patient_id"] for row in rows}), dict(refused), up_to_date)
+
+
+def _claim(cohort_dir: Path, settings: IngestSettings) -> None:
+    """Make sure that the folder is ours to write, and remember the settings in it."""
+    stated = json.dumps({"dgccl_version": dgccl.__version__, **asdict(settings)}, indent=2)
+    settings_path = cohort_dir / ".ingest" / "settings.json"
+    if settings_path.exists():
+        if settings_path.read_text(encoding="utf-8") != stated:
+            raise CohortError(
+                "cohort_dir_mismatch",
+                f"{cohort_dir} holds a cohort that was made with other settings or another version.",
+                remedy="Choose a new folder, or delete this one first.",
+            )
+        return
+    if cohort_dir.exists() and any(cohort_dir.iterdir()):
+        raise CohortError(
+            "cohort_dir_not_empty",
+            f"{cohort_dir} is not empty and is no cohort.",
+            remedy="Choose a new or empty folder.",
+        )
+    write_atomically(settings_path, stated)
+
+
+def _match(
+    sources: Iterable[PatientSource],
+    labels: dict[str, PatientLabels],
+    points: dict[str, list[PointLesion]],
+    *,
+    skip_absent: bool,
+) -> tuple[list[PatientSource], list[Decision]]:
+    """Pair images with labels; what has no partner is refused, or stops the run."""
+    by_id = {source.patient_id: source for source in sources}
+    absent = [entry.study_code for patient_id, entry in labels.items() if patient_id not in by_id]
+    if absent and not skip_absent:
+        raise CohortError(
+            "labels_without_images",
+            f"{len(absent)} of {len(labels)} patients in the label table have no images: {', '.join(absent[:5])}"
+            + (" ..." if len(absent) > 5 else "."),
+            remedy="Check that patient_id equals the images' PatientID (or NIfTI folder name), "
+            "or go on without them by --skip-absent-patients.",
+        )
+    stray = sorted(set(points) - set(labels))
+    if stray:
+        raise CohortError(
+            "points_without_labels",
+            f"{len(stray)} patients in the table of points have no row in the label table.",
+            remedy="Use the same patient_id in both tables.",
+        )
+    decisions = [
+        Decision(code, "refused", "no_images", "The label table names this patient, but no image was found.")
+        for code in absent
+    ]
+    unlisted = sorted(set(by_id) - set(labels))
+    decisions += [
+        # The images' own PatientID is no study code and must not be written.
+        Decision(
+            f"unlisted-{n}",
+            "refused",
+            "no_label",
+            "Images were found, but the label table has no such patient.",
+        )
+        for n, _ in enumerate(unlisted, start=1)
+    ]
+    return [by_id[patient_id] for patient_id in sorted(set(by_id) & set(labels))], decisions
+
+
+def _run(tasks: list[_Task], *, workers: int, progress: Progress | None) -> tuple[list[dict[str, Any]], int]:
+    """Records of all patients in the order of the tasks, and how many of them were up to date already."""
+    records: dict[int, dict[str, Any]] = {}
+    for index, task in enumerate(tasks):
+        record = _kept_record(task)
+        if record is not None:
+            records[index] = record
+    up_to_date = len(records)
+    todo = [index for index in range(len(tasks)) if index not in records]
+    for index, record in zip(todo, _map(ingest_patient, [tasks[i] for i in todo], workers), strict=True):
+        records[index] = record
+        if progress:
+            progress("Ingesting patients", len(records), len(tasks))
+    return [records[index] for index in range(len(tasks))], up_to_date
+
+
+def _kept_record(task: _Task) -> dict[str, Any] | None:
+    """The record of an earlier call if its inputs are unchanged and its arrays are there."""
+    try:
+        record = json.loads(task.record_path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    arrays = task.cohort_dir / "arrays"
+    complete = all((arrays / f"{row['lesion_id']}.safetensors").exists() for row in record["rows"])
+    return record if complete and record["fingerprint"] == task.fingerprint() else None
+
+
+def _map(function: Callable[[_Task], Any], tasks: list[_Task], workers: int) -> Iterator[Any]:
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(function, tasks)
+        return
+    # spawn, since a fork of a process that has threads (progress display) can hang.
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, tasks)
+
+
+def ingest_patient(task: _Task) -> dict[str, Any]:
+    """Ingest one patient: write its arrays, return (and keep) its rows and decisions; never raises for bad data."""
+    code = task.labels.study_code
+    rows: list[dict[str, Any]] = []
+    decisions: list[Decision] = []
+    try:
+        study, decisions = load_study(
+            task.source,
+            study_code=code,
+            points=task.points,
+            allow_missing=task.settings.allow_missing_modality,
+        )
+        study = replace(study, site=task.labels.site or study.site)
+        rows = [
+            _ingest_lesion(task, study, lesion)
+            for lesion in group_lesions(study.rois, pattern=task.settings.roi_pattern)
+        ]
+        decisions.append(Decision(code, "accepted", "ok", f"{len(rows)} lesion(s)."))
+    except DgcclError as error:
+        rows = []
+        decisions.append(Decision(code, "refused", error.code, redact_message(task.source, code, str(error))))
+    except Exception as error:  # one patient must not stop the others; the type says where to look
+        rows = []
+        message = redact_message(task.source, code, f"{type(error).__name__}: {error}")
+        decisions.append(Decision(code, "refused", "unexpected_error", message))
+    record = {
+        "fingerprint": task.fingerprint(),
+        "input_sha256": _content_hash(task.source.paths),
+        "study_code": code,
+        "rows": rows,
+        "decisions": [asdict(decision) for decision in decisions],
+    }
+    write_atomically(task.record_path, json.dumps(record))
+    return record
+
+
+def _ingest_lesion(task: _Task, study: Study, lesion: Any) -> dict[str, Any]:
+    """Store one lesion's arrays and return its row of the lesion table."""
+    label = task.labels.label_of(lesion.name)
+    box = task.settings.box
+    arrays, warnings = crop_lesion(study, lesion, box)
+    lesion_id = f"{study.patient_id}-{lesion.name}"
+    data = _pack(arrays)
+    write_atomically(task.cohort_dir / "arrays" / f"{lesion_id}.safetensors", data)
+    ct_spacing = study.ct.grid.spacing_mm if study.ct else (float("nan"),) * 3
+    pet_spacing = study.pet.spacing_mm if study.pet else (float("nan"),) * 3
+    row = {
+        "lesion_id": lesion_id,
+        "patient_id": study.patient_id,
+        "label": label,
+        "site": study.site,
+        "sex": study.sex,
+        "age_years": study.age_years,
+        "manufacturer": study.manufacturer,
+        "scanner": study.scanner,
+        "has_ct": study.ct is not None,
+        "has_pet": study.pet is not None,
+        "ct_slice_spacing_mm": ct_spacing[0],
+        "ct_pixel_spacing_mm": ct_spacing[2],
+        "pet_slice_spacing_mm": pet_spacing[0],
+        "pet_pixel_spacing_mm": pet_spacing[2],
+        "uptake_time_min": study.pet.uptake_time_min if study.pet else float("nan"),
+        "sul_per_suv_bw": study.pet.sul_per_suv_bw if study.pet else float("nan"),
+        "suv_bsa_per_suv_bw": study.pet.suv_bsa_per_suv_bw if study.pet else float("nan"),
+        **asdict(measure(lesion, study.pet)),
+        **asdict(box),
+        "qc": ";".join(sorted({*study.warnings, *warnings})),
+        "array_sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
+
+
+def _pack(arrays: LesionArrays) -> bytes:
+    """The arrays as a safetensors file; an absent modality has no tensors."""
+    tensors = {
+        "ct_hu": arrays.ct_hu,
+        "mask_ct": None if arrays.mask_ct is None else arrays.mask_ct.astype(np.uint8),
+        "suv_bw": arrays.suv_bw,
+        "mask_pet": None if arrays.mask_pet is None else arrays.mask_pet.astype(np.uint8),
+    }
+    return save_tensors({name: np.ascontiguousarray(v) for name, v in tensors.items() if v is not None})
+
+
+def _content_hash(paths: Iterable[Path]) -> str:
+    """Hash over the content of a patient's files, whatever their names and order."""
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _check_unique(rows: list[dict[str, Any]]) -> None:
+    repeated = [name for name, count in Counter(row["lesion_id"] for row in rows).items() if count > 1]
+    if repeated:
+        raise CohortError(
+            "duplicate_lesion_id",
+            f"Two lesions would have the id {repeated[0]!r}.",
+            remedy="Study codes and lesion names together must be unique.",
+        )
+
+
+def _csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _manifest(
+    data_kind: str,
+    settings: IngestSettings,
+    labels_csv: Path,
+    points_csv: Path | None,
+    records: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Versions, settings and hashes: what made this cohort out of what."""
+    packages = ("numpy", "scipy", "pydicom", "highdicom", "nibabel", "python-gdcm", "safetensors")
+    return {
+        "format": 1,
+        "data_kind": data_kind,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dgccl_version": dgccl.__version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "settings": asdict(settings),
+        "labels_sha256": hashlib.sha256(labels_csv.read_bytes()).hexdigest(),
+        "points_sha256": hashlib.sha256(points_csv.read_bytes()).hexdigest() if points_csv else None,
+        "inputs_sha256": {record["study_code"]: record["input_sha256"] for record in records},
+    }

@@ -1,0 +1,327 @@
+"""Finds each patient's images and outlines below a folder, and loads them as a study."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dgccl.dicom.deidentify import age_years, identifiers_of, redact
+from dgccl.dicom.roi import read_rtstruct, read_seg
+from dgccl.dicom.scan import Patient, Rejected, SeriesFiles, scan
+from dgccl.dicom.select import PairSelection, select_pair
+from dgccl.dicom.series import LoadedSeries, load_series
+from dgccl.dicom.suv import suv_factors
+from dgccl.errors import CohortError, DicomError
+from dgccl.labels import PointLesion
+from dgccl.nifti import read_nifti, read_nifti_labels
+from dgccl.roi import Roi, sphere_mask, tighten
+from dgccl.study import PetImage, Study
+from dgccl.volume import Grid, Volume
+
+CT_NAMES = ("ct", "ct_hu")
+PET_NAMES = ("pet", "pt", "suv", "suv_bw")
+PHANTOM_MARK = "phantom.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row of the QC table: what was decided about a patient, a series or a file, and why.
+
+    Attributes:
+        study_code: whose; empty where a file's patient is not known.
+        status: `accepted` or `refused` (patient), `kept` or `left_out` (series), `rejected` (file).
+        code: stable reason code.
+        message: the reason in words, without a patient's identity.
+    """
+
+    study_code: str
+    status: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PatientSource:
+    """The files of one patient.
+
+    Attributes:
+        patient_id: as the images or the folder name it; stays in memory.
+        series: DICOM series, outlines included.
+        nifti: NIfTI images by modality (`ct`, `pet`).
+        masks: NIfTI masks.
+    """
+
+    patient_id: str
+    series: tuple[SeriesFiles, ...] = ()
+    nifti: tuple[tuple[str, Path], ...] = ()
+    masks: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files of the patient, sorted."""
+        paths = [path for series in self.series for path in series.paths]
+        return sorted([*paths, *(path for _, path in self.nifti), *self.masks])
+
+
+@dataclass(frozen=True)
+class FoundSources:
+    """What lies below a folder: patients, rejected files, and whether it is a phantom's folder or real data."""
+
+    patients: tuple[PatientSource, ...]
+    decisions: tuple[Decision, ...]
+    data_kind: str
+
+
+def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | None = None) -> FoundSources:
+    """Find the patients below a folder: DICOM by its headers, NIfTI by file and folder names.
+
+    A NIfTI patient is a folder with `ct.nii[.gz]` and `pet.nii[.gz]`, named by the patient; any other NIfTI
+    file there is a mask. Beside DICOM, a NIfTI file is a mask of the patient whose ID is the name of a folder
+    above it or the start of its own name.
+
+    Raises:
+        CohortError: no image was found at all.
+    """
+    if progress:
+        progress("Reading headers", 0, 1)
+    found = scan(folder)
+    patients = {
+        patient.patient_id: PatientSource(patient.patient_id, patient.series) for patient in found.patients
+    }
+    for path in sorted([*folder.rglob("*.nii"), *folder.rglob("*.nii.gz")]):
+        _place_nifti(patients, folder, path)
+    if not patients:
+        raise CohortError(
+            "no_images",
+            f"No DICOM or NIfTI image was found below {folder}: {found.skipped} other files, "
+            f"{len(found.rejected)} rejected"
+            + (f" (first: {found.rejected[0].message})." if found.rejected else "."),
+            remedy="Give the folder that holds the CT and PET series.",
+        )
+    if progress:
+        progress("Reading headers", 1, 1)
+    decisions = tuple(_rejected_file(folder, found.patients, entry) for entry in found.rejected)
+    return FoundSources(tuple(patients.values()), decisions, _data_kind(folder))
+
+
+def _data_kind(folder: Path) -> str:
+    """`phantom` where `dgccl phantom` left its mark, else `real`."""
+    mark = folder / PHANTOM_MARK
+    if not mark.exists():
+        return "real"
+    return str(json.loads(mark.read_text(encoding="utf-8"))["data_kind"])
+
+
+def _stem(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").removesuffix(".nii")
+
+
+def _place_nifti(patients: dict[str, PatientSource], root: Path, path: Path) -> None:
+    """Add a NIfTI file to the patient it belongs to."""
+    stem, parts = _stem(path), path.relative_to(root).parts
+    owners = [name for name in patients if name in parts[:-1] or path.name.startswith(name)]
+    owner = max(owners, key=len) if owners else path.parent.name
+    known = patients.get(owner, PatientSource(owner))
+    kind = "ct" if stem in CT_NAMES else "pet" if stem in PET_NAMES else ""
+    if kind:
+        patients[owner] = PatientSource(owner, known.series, (*known.nifti, (kind, path)), known.masks)
+    else:
+        patients[owner] = PatientSource(owner, known.series, known.nifti, (*known.masks, path))
+
+
+def _rejected_file(root: Path, patients: Iterable[Patient], entry: Rejected) -> Decision:
+    """A rejected file's row; its path is named only where the neighbors tell which words to keep out."""
+    neighbors = [
+        series
+        for patient in patients
+        for series in patient.series
+        if any(path.parent == entry.path.parent for path in series.paths)
+    ]
+    if not neighbors:
+        return Decision("", "rejected", entry.code, entry.message)
+    words = {patient.patient_id for patient in patients} | _identity(neighbors[0])
+    where = redact(str(entry.path.relative_to(root)), words)
+    return Decision("", "rejected", entry.code, f"{entry.message} File: {where}")
+
+
+def _identity(series: SeriesFiles) -> frozenset[str]:
+    from dgccl.dicom.elements import read_elements
+
+    return identifiers_of(read_elements(series.paths[0], pixels=False).to_dataset(pixels=False))
+
+
+def redact_message(source: PatientSource, study_code: str, message: str) -> str:
+    """A message without the patient's identity; the study code may stay."""
+    words = {source.patient_id} | (_identity(source.series[0]) if source.series else frozenset())
+    return redact(message, words - {study_code})
+
+
+def load_study(
+    source: PatientSource,
+    *,
+    study_code: str,
+    points: tuple[PointLesion, ...] = (),
+    allow_missing: bool = False,
+) -> tuple[Study, list[Decision]]:
+    """Load one patient's CT, PET and outlines.
+
+    Args:
+        source: the patient's files.
+        study_code: the identifier that leaves ingestion.
+        points: lesions given as points and diameters.
+        allow_missing: accept a patient with only one of CT and PET.
+
+    Returns:
+        The study, and one decision for each CT and PET series.
+
+    Raises:
+        DgcclError: the patient cannot be used; `code` tells why.
+    """
+    if source.nifti:
+        return _load_nifti_study(source, study_code, points, allow_missing), []
+    centers = np.array([point.center_mm for point in points]) if points else None
+    selection = select_pair(source.series, lesions_mm=centers)
+    decisions = _series_decisions(study_code, source.series, selection)
+    missing = [name for name, series in (("CT", selection.ct), ("PET", selection.pet)) if series is None]
+    if len(missing) == 2 or (missing and not allow_missing):
+        raise _no_modality(missing, decisions)
+    ct = load_series(selection.ct) if selection.ct else None
+    pet = load_series(selection.pet) if selection.pet else None
+    images = _image_grids(selection, ct, pet)
+    suv, suv_warnings = _to_suv(pet) if pet else (None, ())
+    rois = _dicom_outlines(source.series, images)
+    rois += _masks(source.masks, [(grid, modality) for grid, modality in images.values()])
+    rois += _spheres(points, ct.volume.grid if ct else None, suv)
+    header = (pet or ct).headers[0]  # type: ignore[union-attr]
+    loaded = [series for series in (ct, pet) if series]
+    warnings = [*(code for series in loaded for code in series.warnings), *suv_warnings]
+    warnings += [d.code for d in selection.decisions if d.kept and d.code != "selected"]
+    study = Study(
+        patient_id=study_code,
+        ct=ct.volume if ct else None,
+        pet=suv,
+        rois=tuple(rois),
+        sex=str(header.get("PatientSex") or ""),
+        age_years=_number(age_years(header)),
+        manufacturer=str(header.get("Manufacturer") or "").strip(),
+        scanner=str(header.get("ManufacturerModelName") or "").strip(),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+    return study, decisions
+
+
+def _no_modality(missing: list[str], decisions: list[Decision]) -> DicomError:
+    reasons = "; ".join(f"{d.code}: {d.message}" for d in decisions if d.status == "left_out")
+    return DicomError(
+        f"no_{missing[0].lower()}",
+        f"No usable {' and no usable '.join(missing)} series." + (f" {reasons}" if reasons else ""),
+        remedy="Add the series, or keep such patients by --allow-missing-modality.",
+    )
+
+
+def _series_decisions(
+    study_code: str, series: tuple[SeriesFiles, ...], selection: PairSelection
+) -> list[Decision]:
+    """QC rows of CT and PET series, which are counted and not named, since a UID identifies."""
+    images = [entry for entry in series if entry.modality in ("CT", "PT")]
+    return [
+        Decision(
+            study_code,
+            "kept" if decision.kept else "left_out",
+            decision.code,
+            f"{entry.modality} series {number} of {len(images)} ({entry.frames} images): {decision.message}",
+        )
+        for number, (entry, decision) in enumerate(zip(images, selection.decisions, strict=True), start=1)
+    ]
+
+
+def _image_grids(
+    selection: PairSelection, ct: LoadedSeries | None, pet: LoadedSeries | None
+) -> dict[str, tuple[Grid, str]]:
+    """Grid and modality of the chosen series, by series UID, as outlines refer to them."""
+    chosen = ((selection.ct, ct, "ct"), (selection.pet, pet, "pet"))
+    return {
+        files.series_uid: (loaded.volume.grid, name) for files, loaded, name in chosen if files and loaded
+    }
+
+
+def _to_suv(pet: LoadedSeries) -> tuple[PetImage, tuple[str, ...]]:
+    factors = suv_factors(pet.headers)
+    image = PetImage(
+        suv_bw=Volume(pet.volume.array * np.float32(factors.suv_bw_factor), pet.volume.affine),
+        sul_per_suv_bw=_number(factors.sul_factor, per=factors.suv_bw_factor),
+        suv_bsa_per_suv_bw=_number(factors.suv_bsa_factor, per=factors.suv_bw_factor),
+        uptake_time_min=_number(factors.uptake_time_min),
+    )
+    return image, factors.warnings
+
+
+def _number(value: float | None, *, per: float = 1.0) -> float:
+    return float("nan") if value is None else float(value) / per
+
+
+def _dicom_outlines(series: tuple[SeriesFiles, ...], images: dict[str, tuple[Grid, str]]) -> list[Roi]:
+    """Outlines of all RTSTRUCT and SEG objects that refer to the chosen images."""
+    rois: list[Roi] = []
+    for entry in series:
+        if entry.modality not in ("RTSTRUCT", "SEG"):
+            continue
+        if entry.referenced_series_uids and not set(entry.referenced_series_uids) & set(images):
+            continue
+        reader = read_rtstruct if entry.modality == "RTSTRUCT" else read_seg
+        for path in entry.paths:
+            rois += reader(path, images)
+    return rois
+
+
+def _masks(paths: tuple[Path, ...], images: list[tuple[Grid, str]]) -> list[Roi]:
+    """Outlines from NIfTI masks; a file with several labels holds several lesions."""
+    rois = []
+    for path in paths:
+        labels = read_nifti_labels(path)
+        for value, mask in labels.items():
+            name = _stem(path) if len(labels) == 1 else f"{_stem(path)}_{value}"
+            drawn_on = next((modality for grid, modality in images if _same_grid(mask.grid, grid)), None)
+            rois.append(Roi(name, tighten(mask.array.astype(bool), mask.grid, name=name), drawn_on))  # type: ignore[arg-type]
+    return rois
+
+
+def _same_grid(a: Grid, b: Grid) -> bool:
+    """The same voxels, whatever the order of the axes."""
+    corners = []
+    for grid in (a, b):
+        index = np.array([[0.0, 0.0, 0.0], [n - 1.0 for n in grid.shape]])
+        corners.append(np.sort(grid.to_patient(index), axis=0))
+    spacing = [np.sort(grid.spacing_mm) for grid in (a, b)]
+    return np.allclose(*corners, atol=0.1) and np.allclose(*spacing, rtol=1e-3)
+
+
+def _spheres(points: tuple[PointLesion, ...], ct_grid: Grid | None, pet: PetImage | None) -> list[Roi]:
+    grid = ct_grid or (pet.suv_bw.grid if pet else None)
+    if grid is None:
+        return []
+    return [Roi(p.name, sphere_mask(p.center_mm, p.diameter_mm, grid), None) for p in points]
+
+
+def _load_nifti_study(
+    source: PatientSource, study_code: str, points: tuple[PointLesion, ...], allow_missing: bool
+) -> Study:
+    """A study from NIfTI: CT in HU, PET in SUVbw; what only headers tell stays unknown."""
+    kinds = [kind for kind, _ in source.nifti]
+    if len(set(kinds)) < len(kinds):
+        raise CohortError(
+            "several_images", f"The folder holds several NIfTI files of one modality ({', '.join(kinds)})."
+        )
+    files = dict(source.nifti)
+    missing = [name for name, kind in (("CT", "ct"), ("PET", "pet")) if kind not in files]
+    if missing and not allow_missing:
+        raise _no_modality(missing, [])
+    ct = read_nifti(files["ct"], kind="ct_hu") if "ct" in files else None
+    pet = PetImage(read_nifti(files["pet"], kind="suv_bw")) if "pet" in files else None
+    images = [
+        (volume.grid, name) for volume, name in ((ct, "ct"), (pet.suv_bw if pet else None, "pet")) if volume
+    ]
+    rois = _masks(source.masks, images) + _spheres(points, ct.grid if ct else None, pet)
+    return Study(patient_id=study_code, ct=ct, pet=pet, rois=tuple(rois), warnings=("no_headers",))
