@@ -5,16 +5,8 @@ from datetime import datetime
 from pydicom import Dataset
 
 from dgccl.dicom import _clock
-from dgccl.dicom._pet_header import (
-    Frame,
-    PetHeader,
-    code_text,
-    injection_item,
-    number,
-    read_injection,
-    text,
-    tracer_name,
-)
+from dgccl.dicom._attributes import code_text, number, text
+from dgccl.dicom._pet_header import Frame, PetHeader, injection_item, read_injection, tracer_name
 from dgccl.errors import SuvError
 
 ENHANCED_PET_STORAGE = "1.2.840.10008.5.1.4.1.1.130"

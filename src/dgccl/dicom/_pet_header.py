@@ -6,31 +6,21 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.tag import Tag
 
 from dgccl.dicom import _clock
+from dgccl.dicom._agreement import PHILIPS_PET, require_agreement
+from dgccl.dicom._attributes import as_number, code_text, corrections, number, private_value, raw_values, text
 from dgccl.errors import SuvError
 
-# Attributes that describe the series or the injection, so that slices which differ in them cannot share a factor.
-_SERIES_ATTRIBUTES = (
-    "Units",
-    "SUVType",
-    "DecayCorrection",
-    "PatientWeight",
-    "PatientSize",
-    "PatientSex",
-    "SeriesDate",
-    "SeriesTime",
-    "TimezoneOffsetFromUTC",
-    "Manufacturer",
+_FRAME_ATTRIBUTES = (
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "ActualFrameDuration",
+    "FrameReferenceTime",
 )
-_INJECTION_ATTRIBUTES = (
-    "RadionuclideTotalDose",
-    "RadionuclideHalfLife",
-    "RadiopharmaceuticalStartTime",
-    "RadiopharmaceuticalStartDateTime",
-    "Radiopharmaceutical",
-)
-_PHILIPS = "Philips PET Private Group"
+_FRAME_TAGS = tuple(Tag(keyword) for keyword in _FRAME_ATTRIBUTES)
 _NO_DATE = date(2000, 1, 1)  # any day serves when every date was removed: only differences are used
 
 
@@ -96,38 +86,6 @@ class PetHeader:
     warnings: tuple[str, ...]
 
 
-def text(dataset: Dataset, keyword: str) -> str:
-    """Value of an attribute as stripped text, empty if absent."""
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
-
-
-def number(dataset: Dataset, keyword: str) -> float | None:
-    """Value of an attribute as a number, None if absent, empty or zero (zero stands for unknown).
-
-    Raises:
-        SuvError: `invalid_number`.
-    """
-    try:
-        return as_number(dataset.get(keyword))
-    except (ValueError, TypeError, OverflowError) as error:
-        raise SuvError(
-            "invalid_number", f"{keyword} is not a number.", remedy="Correct the header."
-        ) from error
-
-
-def as_number(value: Any) -> float | None:
-    """A raw header value as a finite number, None if empty or zero; ValueError or TypeError otherwise."""
-    if isinstance(value, bytes):
-        value = value.decode("ascii").strip(" \0")
-    if value is None or value == "":
-        return None
-    result = float(value)
-    if result != result or abs(result) == float("inf"):
-        raise ValueError("not finite")
-    return result or None
-
-
 def read_single_frames(headers: Sequence[Dataset]) -> PetHeader:
     """Read a PET series of single-frame instances (PS3.3 C.8.9).
 
@@ -136,11 +94,9 @@ def read_single_frames(headers: Sequence[Dataset]) -> PetHeader:
             `injection_times_disagree`, `invalid_time`, `invalid_number`.
     """
     first = headers[0]
-    if len({text(header, "SeriesInstanceUID") for header in headers}) > 1:
-        raise SuvError("several_series", "The headers belong to more than one series; one was expected.")
-    _check_agreement(headers)
+    require_agreement(headers)
     item = injection_item(first)
-    philips = tuple(_private(first, 0x7053, _PHILIPS, offset=offset) for offset in (0x00, 0x09))
+    philips = tuple(private_value(first, 0x7053, PHILIPS_PET, offset=offset) for offset in (0x00, 0x09))
     series_start, anchor, warnings = _series_start(first)
     dated, clock, more = read_injection(item, first, dates_known="dates_missing" not in warnings)
     return PetHeader(
@@ -148,7 +104,7 @@ def read_single_frames(headers: Sequence[Dataset]) -> PetHeader:
         units=text(first, "Units").upper(),
         suv_type=text(first, "SUVType").upper(),
         decay_correction=text(first, "DecayCorrection").upper(),
-        corrections=_corrections(first),
+        corrections=corrections(first),
         weight_kg=number(first, "PatientWeight"),
         height_m=number(first, "PatientSize"),
         sex=text(first, "PatientSex").upper(),
@@ -158,7 +114,7 @@ def read_single_frames(headers: Sequence[Dataset]) -> PetHeader:
         injection_clock=clock,
         series_start=series_start,
         stated_reference=_stated_reference(first),
-        frames=tuple(_frame(header, anchor) for header in headers),
+        frames=_frames(headers, anchor),
         vendor=text(first, "Manufacturer").upper(),
         philips_suv_factor=_factor(philips[0], "the Philips SUV factor"),
         philips_activity_factor=_factor(philips[1], "the Philips activity factor"),
@@ -226,45 +182,10 @@ def read_injection(
     return (dated if dates_known else None), _clock.time_of_day(dated), warnings
 
 
-def code_text(dataset: Dataset, keyword: str) -> str:
-    """Code value and meaning of the first item of a code sequence, upper case, empty if absent."""
-    items = dataset.get(keyword) or []
-    return f"{text(items[0], 'CodeValue')} {text(items[0], 'CodeMeaning')}".upper().strip() if items else ""
-
-
 def tracer_name(item: Dataset) -> str:
     """Every name that the header gives the radiopharmaceutical, upper case."""
     names = (text(item, "Radiopharmaceutical"), code_text(item, "RadiopharmaceuticalCodeSequence"))
     return " ".join(name.upper() for name in names if name)
-
-
-def _check_agreement(headers: Sequence[Dataset]) -> None:
-    def described(header: Dataset) -> dict[str, object]:
-        items = header.get("RadiopharmaceuticalInformationSequence") or [Dataset()]
-        values: dict[str, object] = {keyword: text(header, keyword) for keyword in _SERIES_ATTRIBUTES}
-        values |= {keyword: text(items[0], keyword) for keyword in _INJECTION_ATTRIBUTES}
-        values["number of radiopharmaceuticals"] = len(items)
-        values["CorrectedImage"] = _corrections(header)
-        values["Philips SUV factor"] = str(_private(header, 0x7053, _PHILIPS, offset=0x00)).strip()
-        values["Philips activity factor"] = str(_private(header, 0x7053, _PHILIPS, offset=0x09)).strip()
-        return values
-
-    expected = described(headers[0])
-    for header in headers[1:]:
-        found = described(header)
-        if found != expected:
-            names = ", ".join(name for name, value in expected.items() if found[name] != value)
-            raise SuvError(
-                "metadata_differ",
-                f"Slices of the series differ in {names}; one value a series was expected.",
-                remedy="Export the series again, or separate what was merged into it.",
-            )
-
-
-def _corrections(header: Dataset) -> frozenset[str]:
-    value = header.get("CorrectedImage")
-    values = [value] if isinstance(value, str) else (value or [])
-    return frozenset(str(part).strip().upper() for part in values)
 
 
 def _series_start(header: Dataset) -> tuple[datetime | None, datetime, tuple[str, ...]]:
@@ -277,6 +198,17 @@ def _series_start(header: Dataset) -> tuple[datetime | None, datetime, tuple[str
         return None, _clock.at(day or _NO_DATE, timedelta(hours=12)), warnings
     start = _clock.at(day or _NO_DATE, _clock.parse_time_of_day(clock, name="SeriesTime"))
     return start, start, warnings
+
+
+def _frames(headers: Sequence[Dataset], anchor: datetime) -> tuple[Frame, ...]:
+    read: dict[tuple[str, ...], Frame] = {}  # slices of one bed share their times
+    frames = []
+    for header in headers:
+        key = raw_values(header, _FRAME_TAGS)
+        if key not in read:
+            read[key] = _frame(header, anchor)
+        frames.append(read[key])
+    return tuple(frames)
 
 
 def _frame(header: Dataset, anchor: datetime) -> Frame:
@@ -300,13 +232,6 @@ def _frame(header: Dataset, anchor: datetime) -> Frame:
     )
 
 
-def _private(header: Dataset, group: int, creator: str, *, offset: int) -> Any:
-    try:
-        return header.private_block(group, creator)[offset].value
-    except KeyError:
-        return None
-
-
 def _factor(value: Any, name: str) -> float | None:
     try:
         factor = as_number(value)
@@ -325,7 +250,7 @@ def _stated_reference(header: Dataset) -> datetime | None:
     of 2018 and the IBSI SUV chapter.
     """
     for group, creator, offset in ((0x0009, "GEMS_PETD_01", 0x0D), (0x0071, "SIEMENS MED PT", 0x22)):
-        value = _private(header, group, creator, offset=offset)
+        value = private_value(header, group, creator, offset=offset)
         stated = value.decode("ascii") if isinstance(value, bytes) else str(value or "")
         if stated.strip(" \0"):
             return _clock.parse_datetime(stated.strip(" \0"), name=f"{creator} date-time")[0]
