@@ -33,11 +33,11 @@ def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
         axes.set_aspect("equal")
         axes.grid(color=style.RULE, linewidth=0.6)
         axes.legend(
-            loc="lower right", title="AUC (95 % interval)", alignment="left", handlelength=2.2, fontsize=8.5
+            loc="lower right", title="AUC (95% interval)", alignment="left", handlelength=2.2, fontsize=8.5
         )
 
     areas = "; ".join(f"{text.model_name(n)} {text.estimate(models[n]['auroc'])}" for n in lines)
-    label = f"ROC curves. Area under the curve with 95 % interval: {areas}."
+    label = f"ROC curves. Area under the curve with 95% interval: {areas}."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=WIDTH_IN, name="roc", label=label)
     return Drawing(
         svg, label, "ROC curves over the pooled test predictions of all folds. Dotted: no discrimination."
@@ -60,26 +60,26 @@ def missing_modality(
         for name, pattern, entry in rows:
             if name != previous:
                 y -= 1.0
-                axes.text(
-                    0.0, y + 0.1, text.model_name(name), transform=axes.get_yaxis_transform(), va="center",
-                    fontweight="bold", color=lines[name].color,
-                )  # fmt: skip
+                ticks.append((y, text.model_name(name), lines[name].color))
                 previous = name
             y -= 0.9
-            ticks.append((y, pattern))
+            ticks.append((y, pattern, ""))
             _interval_row(axes, y, entry, color=lines[name].color, filled=pattern.find("missing") < 0)
         axes.axvline(0.5, **_CHANCE)
-        axes.set_yticks([tick for tick, _ in ticks], [words for _, words in ticks])
+        axes.set_yticks([tick for tick, _, _ in ticks], [words for _, words, _ in ticks])
+        for label, (_, _, color) in zip(axes.get_yticklabels(), ticks, strict=True):
+            if color:
+                label.set(color=color, fontweight="bold")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set(xlabel="AUC (95 % interval)", ylim=(y - 0.6, -0.4))
+        axes.set(xlabel="AUC (95% interval)", ylim=(y - 0.6, -0.4))
         axes.set_xlim(min(0.45, axes.get_xlim()[0]), 1.0)
         axes.grid(axis="x", color=style.RULE, linewidth=0.6)
 
     words = "; ".join(
         f"{text.model_name(n)}, {pattern}: {text.estimate(entry)}" for n, pattern, entry in rows
     )
-    label = f"AUC by available modality with 95 % interval. {words}."
+    label = f"AUC by available modality with 95% interval. {words}."
     height = 0.75 + 0.27 * (len(rows) + len(lines))
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="missing", label=label)
     caption = (
@@ -131,7 +131,7 @@ def gate_weights(
         for kind in CLASS_NAMES
         for m in modalities
     )
-    test = f"Kolmogorov-Smirnov statistic {text.number(ks['statistic'])}, p {_with_relation(ks['p'])}"
+    test = f"Kolmogorov-Smirnov statistic {text.number(ks['statistic'])}, p {text.relation(ks['p'])}"
     label = f"Gate weights of {text.model_name(name)} by class. {medians}. {test}."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=3.5, name=f"gate-{name}", label=label)
     caption = (
@@ -139,11 +139,6 @@ def gate_weights(
         f"Benign against malignant: {test}."
     )
     return Drawing(svg, label, caption)
-
-
-def _with_relation(p: float | None) -> str:
-    words = text.p_value(p)
-    return words if words.startswith(("<", "not")) else f"= {words}"
 
 
 def _box(axes: Axes, x: float, box: Mapping[str, float | None], values: np.ndarray, *, kind: str) -> None:
@@ -232,12 +227,13 @@ def cosine(cosines: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line]) 
         axes.axvline(0.0, **_CHANCE)
         axes.grid(axis="x", color=style.RULE, linewidth=0.6)
 
-    words = "; ".join(f"{COSINE_ROWS[k]}: {text.number(cosines[n][k]['mean'])}" for n, k in rows)
+    words = "; ".join(f"{COSINE_ROWS[k]}: {text.spread(cosines[n][k])}" for n, k in rows)
     label = f"Cosine similarity of CT and PET embeddings. {words}."
     svg = style.render_svg(
         draw, width_in=WIDTH_IN, height_in=0.8 + 0.34 * len(rows), name="cosine", label=label
     )
-    return Drawing(svg, label, f"Agreement of the CT and PET embeddings on the test lesions. {words}.")
+    caption = f"Agreement of the CT and PET embeddings of the test lesions, mean ± standard deviation. Cosine {words}."
+    return Drawing(svg, label, caption)
 
 
 def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Drawing:
@@ -247,8 +243,8 @@ def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]
         name: the model.
         layouts: for each fold the positions, shape (n, 2), and `y_true`, shape (n,).
     """
-    columns = min(len(layouts), 5)
-    height = 1.9 * -(-len(layouts) // columns) + 0.35
+    columns = min(len(layouts), 3)
+    height = 1.6 * -(-len(layouts) // columns) + 0.35
 
     def draw(figure: Figure) -> None:
         grid = figure.subplots(-(-len(layouts) // columns), columns, squeeze=False).ravel()
@@ -268,14 +264,12 @@ def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]
         figure.legend(handles, names, loc="outside lower center", ncols=2)
 
     label = f"t-SNE maps of the fused embeddings of {text.model_name(name)}, one for each fold, by class."
-    svg = style.render_svg(
-        draw, width_in=max(WIDTH_IN, 1.85 * columns), height_in=height, name=f"map-{name}", label=label
-    )
+    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name=f"map-{name}", label=label)
     caption = (
         f"t-SNE of the fused embeddings of {text.model_name(name)}, test lesions, cosine distance. Each fold has a "
         "network of its own, so each has a map of its own; axes have no unit and distances between groups no meaning."
     )
-    return Drawing(svg, label, caption, wide=columns > 2)
+    return Drawing(svg, label, caption)
 
 
 def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
@@ -294,6 +288,11 @@ def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
         axes.axhline(0.5, **_CHANCE)
         axes.xaxis.set_major_locator(MultipleLocator(1))
         folds = max(len(models[name]["auroc_by_fold"]) for name in lines)
+        for fold in range(folds):
+            if all(text.is_missing(models[name]["auroc_by_fold"][fold]) for name in lines):
+                axes.text(
+                    fold, 0.52, "one class,\nno AUC", ha="center", va="bottom", color=style.MUTED, fontsize=8
+                )
         axes.set(xlabel="Fold", ylabel="AUC", xlim=(-0.5, folds - 0.5))
         axes.set_ylim(min(0.4, axes.get_ylim()[0]), 1.02)
         axes.grid(axis="y", color=style.RULE, linewidth=0.6)

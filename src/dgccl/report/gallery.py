@@ -29,11 +29,19 @@ PICTURE_PX = 240
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as a data URI, or the statement that there is none."""
+    """One picture as a data URI, or, without one, the statement `alt` that there is none.
+
+    Attributes:
+        scale: the window in words.
+        bar: CSS class of the color bar that runs from 0 to `bar_top`; empty where there is none.
+    """
 
     uri: str
-    caption: str
+    title: str
     alt: str
+    scale: str = ""
+    bar: str = ""
+    bar_top: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Group:
 def build_gallery(
     cohort: Cohort,
     rows: pd.DataFrame,
-    thresholds: Sequence[float],
+    thresholds: Sequence[float | None],
     *,
     modalities: Sequence[str],
     per_group: int = 3,
@@ -68,11 +76,12 @@ def build_gallery(
     Args:
         cohort: gives arrays and measures.
         rows: test predictions of one model, every modality present.
-        thresholds: threshold of each fold, chosen on validation.
+        thresholds: threshold of each fold, chosen on validation; lesions of a fold without one are no call.
         modalities: names of the modalities, for the gate weights.
         per_group: lesions in each group.
     """
     threshold = np.asarray(thresholds, dtype=float)[rows["fold"].to_numpy(int)]
+    rows, threshold = rows.loc[np.isfinite(threshold)], threshold[np.isfinite(threshold)]
     called = (rows["y_score"].to_numpy(float) >= threshold).astype(int)
     correct = called == rows["y_true"].to_numpy(int)
     kinds = (
@@ -160,7 +169,7 @@ def draw_pictures(arrays: LesionArrays, *, box_mm: float, name: str) -> tuple[Pi
                 ct_plane, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bilinear"
             )
         if with_pet and pet_plane is not None:
-            alpha = np.clip(pet_plane / top, 0.0, 1.0) ** 0.5 * 0.75 if with_ct else None
+            alpha = np.clip(1.6 * pet_plane / top - 0.1, 0.0, 0.8) if with_ct else None
             axes.imshow(
                 pet_plane, cmap="inferno" if with_ct else "gray_r", vmin=0.0, vmax=top, extent=extent, alpha=alpha,
                 interpolation="bilinear",
@@ -170,32 +179,24 @@ def draw_pictures(arrays: LesionArrays, *, box_mm: float, name: str) -> tuple[Pi
         axes.set(xlim=extent[:2], ylim=extent[2:])
 
     hu = f"{text.number(window[0], digits=0)} to {text.number(window[1], digits=0)} HU"
-    scale = f"0 to {top:.0f} g/mL"
-    missing = [words for plane, words in ((ct_plane, "CT"), (pet_plane, "PET")) if plane is None]
+    suv = f"SUVbw 0 to {top:.0f} g/mL"
+    absent = [words for plane, words in ((ct_plane, "CT"), (pet_plane, "PET")) if plane is None]
+
+    def picture(title: str, shows: tuple[str, ...], scale: str, bar: str) -> Picture:
+        lacking = [words for words in shows if words in absent]
+        if lacking:
+            return Picture("", title, f"{text.listing(lacking)} not available")
+        uri = render_png(
+            lambda f: draw(f, with_ct="CT" in shows, with_pet="PET" in shows), size_px=PICTURE_PX
+        )
+        words = f"Axial {title} of lesion {name}, {scale}"
+        return Picture(uri, title, words, scale, bar, f"{top:.0f}" if bar else "")
+
     return (
-        _picture(draw, "CT", hu, name, with_ct=True, missing=[w for w in missing if w == "CT"]),
-        _picture(
-            draw, "PET", f"SUVbw {scale}", name, with_pet=True, missing=[w for w in missing if w == "PET"]
-        ),
-        _picture(draw, "Fused", f"{scale} on CT", name, with_ct=True, with_pet=True, missing=missing),
+        picture("CT", ("CT",), hu, ""),
+        picture("PET", ("PET",), suv, "gray"),
+        picture("Fused", ("CT", "PET"), suv, "heat"),
     )
-
-
-def _picture(
-    draw: Any,
-    kind: str,
-    scale: str,
-    name: str,
-    *,
-    with_ct: bool = False,
-    with_pet: bool = False,
-    missing: list[str],
-) -> Picture:
-    if missing:
-        statement = f"{text.listing(missing)} not available"
-        return Picture("", kind, statement)
-    uri = render_png(lambda figure: draw(figure, with_ct=with_ct, with_pet=with_pet), size_px=PICTURE_PX)
-    return Picture(uri, f"{kind}, {scale}", f"Axial {kind} of lesion {name}, {scale}")
 
 
 def _plane(array: Shaped[np.ndarray, "z y x"] | None, height: float) -> Shaped[np.ndarray, "y x"] | None:
@@ -210,5 +211,5 @@ def _outline(axes: Axes, mask: Shaped[np.ndarray, "y x"], half_mm: float) -> Non
     step = 2 * half_mm / mask.shape[1]
     centers = -half_mm + step * (np.arange(mask.shape[1] + 2) - 0.5)
     axes.contour(
-        centers, centers, np.pad(mask, 1).astype(float), levels=[0.5], colors=OUTLINE_COLOR, linewidths=0.7
+        centers, centers, np.pad(mask, 1).astype(float), levels=[0.5], colors=OUTLINE_COLOR, linewidths=0.5
     )

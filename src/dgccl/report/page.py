@@ -1,7 +1,5 @@
 """Puts text, tables, figures and lesion pictures together into one HTML file."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
+from dgccl.files import write_atomically
 from dgccl.report import figures, qc, style, tables, text
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
 from dgccl.report.gallery import Group, build_gallery
@@ -53,23 +52,16 @@ def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
         CohortError: the cohort is not the one that the run was trained on.
     """
     run = read_run(run_dir)
-    if cohort.sha256 != run.results["meta"]["cohort_sha256"]:
+    evaluated = str(run.results["meta"]["cohort_sha256"])
+    if cohort.sha256 != evaluated:
         raise CohortError(
             "cohort_changed",
-            f"The cohort's hash is {cohort.sha256[:12]}, the run was evaluated on {run.results['meta']['cohort_sha256'][:12]}.",
+            f"The cohort's hash begins with {cohort.sha256[:12]}; the run was evaluated on {evaluated[:12]}.",
             remedy="Give the cohort folder that the run was trained on, unchanged.",
         )
     html = render_page(run, cohort=cohort)
     path = run_dir / "report.html"
-    handle, name = tempfile.mkstemp(dir=run_dir, prefix=".report-", suffix=".html")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(html)
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_atomically(path, html)
     return path
 
 
@@ -89,6 +81,10 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
         kind=meta["data_kind"],
         size=f"{text.count(meta['n_lesions'], 'lesion')} of {text.count(meta['n_patients'], 'patient')} "
         f"({meta['n_malignant']} malignant, {meta['n_benign']} benign), {text.count(int(meta['folds']), 'fold')}",
+        bands=[
+            f"{meta['data_kind']} data",
+            *(band.replace("_", " ") for band in meta["bands"] if band != "phantom"),
+        ],
         warnings=run.results["warnings"],
         headline=tables.headline(run, lines),
         verdict=verdict(run),
@@ -120,30 +116,37 @@ def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
 
 def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     models, modalities = run.results["models"], run.modalities
-    drawings, notes = [], []
+    drawings, notes, shown = [], [], []
     if any(models[name]["patterns"] for name in lines):
         drawings.append(figures.missing_modality(models, lines, modalities=modalities))
+        shown.append(tables.missing_modality(run, lines))
     else:
         notes.append(
             "No modality was withheld in this run, so that there is no figure for a missing modality."
         )
-    for name in lines:
-        gate = models[name]["gate"]
-        if gate is None:
-            notes.append(f"{text.model_name(name)} has no gate, hence no gate weights.")
-        else:
-            drawings.append(figures.gate_weights(name, run.test_rows(name), gate, modalities=modalities))
+    gates = {name: models[name]["gate"] for name in lines if models[name]["gate"] is not None}
+    drawings += [
+        figures.gate_weights(name, run.complete_rows(name), gate, modalities=modalities)
+        for name, gate in gates.items()
+    ]
+    if gates:
+        shown.append(tables.gate_weights(run, gates))
     cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
     if cosines:
         drawings.append(figures.cosine(cosines, lines))
-    lacking = [text.model_name(name) for name in lines if name not in cosines]
-    if lacking:
-        notes.append(
-            f"The cosine similarity of CT and PET embeddings was not computed for {text.listing(lacking)}."
-        )
-    return Section(
-        "modalities", "CT and PET: what each contributes", notes=tuple(notes), drawings=tuple(drawings)
-    )
+    for found, words in (
+        (gates, "no gate, hence no gate weights"),
+        (cosines, "no CT-PET cosine similarity in the results"),
+    ):
+        lacking = [text.model_name(name) for name in lines if name not in found]
+        if lacking:
+            notes.append(f"{text.listing(lacking)}: {words}.")
+    for name in lines:
+        maps, said = _embedding_map(run, name)
+        drawings += maps
+        notes += said
+    title = f"{text.listing([text.modality_name(name) for name in modalities])}, gate and embeddings"
+    return Section("modalities", title, notes=tuple(notes), drawings=tuple(drawings), tables=tuple(shown))
 
 
 def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
@@ -154,11 +157,7 @@ def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
             notes.append(f"history.csv has no training history of {text.model_name(name)}.")
         else:
             drawings.append(figures.training(name, history, line))
-    for name in lines:
-        drawing, said = _embedding_map(run, name)
-        drawings += drawing
-        notes += said
-    return Section("training", "Training and embeddings", notes=tuple(notes), drawings=tuple(drawings))
+    return Section("training", "Training", notes=tuple(notes), drawings=tuple(drawings))
 
 
 def _embedding_map(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
@@ -194,8 +193,8 @@ def _gallery(run: RunFiles, cohort: Cohort) -> Section:
     )
     lead = (
         f"Test lesions as {text.model_name(primary)} scored them (score: probability of malignancy). One axial plane, "
-        "where the outline is largest; the patient's left is on the right of the picture. CT in the lung window, or in "
-        "the soft-tissue window where the box holds no lung; blue: outline."
+        "where the outline (blue) is largest; the patient's left is on the right of the picture. CT in the lung "
+        "window, or in the soft-tissue window where the box holds no lung. PET as SUVbw, white to black."
     )
     return Section("gallery", "Lesions: the surest and the worst", lead, groups=tuple(groups))
 

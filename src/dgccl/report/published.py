@@ -10,41 +10,52 @@ from dgccl.report.tables import Table
 NOT_MEASURED = "not measured in this run"
 
 
-def _auroc(name: str) -> Callable[[Mapping[str, Any]], str | None]:
-    return lambda models: text.estimate(models[name]["auroc"]) if name in models else None
+Reader = Callable[[Mapping[str, Any]], str | None]
+"""Finds our figure in the results; None where this run did not measure it."""
 
 
-def _gate_median(kind: str, modality: str) -> Callable[[Mapping[str, Any]], str | None]:
-    def read(models: Mapping[str, Any]) -> str | None:
-        gate = models.get("dgccl", {}).get("gate")
+def _model(results: Mapping[str, Any], name: str, part: str) -> Any:
+    return results["models"].get(name, {}).get(part)
+
+
+def _auroc(name: str) -> Reader:
+    def read(results: Mapping[str, Any]) -> str | None:
+        found = _model(results, name, "auroc")
+        return text.estimate(found) if found else None
+
+    return read
+
+
+def _gate_median(kind: str, modality: str) -> Reader:
+    def read(results: Mapping[str, Any]) -> str | None:
+        gate = _model(results, "dgccl", "gate")
         return text.number(gate["by_class"][kind][modality]["median"]) if gate else None
 
     return read
 
 
-def _cosine(key: str) -> Callable[[Mapping[str, Any]], str | None]:
-    def read(models: Mapping[str, Any]) -> str | None:
-        cosine = models.get("dgccl", {}).get("cosine")
-        return text.number(cosine[key]["mean"]) if cosine and cosine.get(key) else None
+def _cosine(key: str) -> Reader:
+    def read(results: Mapping[str, Any]) -> str | None:
+        cosine = _model(results, "dgccl", "cosine")
+        return text.number(cosine[key]["mean"]) if cosine and cosine[key] else None
 
     return read
 
 
-def _single_modality(models: Mapping[str, Any]) -> str | None:
-    """AUC with each modality missing."""
-    patterns = models.get("dgccl", {}).get("patterns")
-    if not patterns:
-        return None
-    return "; ".join(
-        f"{text.modality_name(pattern)} only {text.estimate(entry['auroc'])}"
-        for pattern, entry in patterns.items()
-    )
+def _single_modality(results: Mapping[str, Any]) -> str | None:
+    patterns = _model(results, "dgccl", "patterns") or {}
+    single = {name: entry for name, entry in patterns.items() if "+" not in name}
+    said = [
+        f"{text.modality_name(name)} only {text.estimate(entry['auroc'])}" for name, entry in single.items()
+    ]
+    return "; ".join(said) or None
 
 
-OURS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+OURS: dict[str, Reader] = {
     "auroc": _auroc("dgccl"),
     "auroc_late_fusion": _auroc("late_fusion"),
     "single_modality_auroc": _single_modality,
+    "n_test": lambda results: str(results["meta"]["n_lesions"]),
     "cosine_before": _cosine("paired_untrained"),
     "cosine_after": _cosine("paired"),
     "gate_pet_malignant": _gate_median("malignant", "pet"),
@@ -55,21 +66,17 @@ OURS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
 
 def published_table(run: RunFiles) -> Table:
     """One row a published figure: ours, theirs, and the words that tell them apart."""
-    models = run.results["models"]
-    rows = []
-    for key, entry in run.results["published"].items():
-        ours = OURS[key](models) if key in OURS else None
-        theirs = _published(entry)
-        rows.append((entry["text"], ours or NOT_MEASURED, theirs))
-    caption = (
-        "Another data set: the published figures come from patients whom nobody here has seen, with another case mix, "
-        "other scanners and other sample sizes. They stand here for orientation; the difference between the columns "
-        "is no measure of anything."
+    results = run.results
+    rows = tuple(
+        (entry["text"], (key in OURS and OURS[key](results)) or NOT_MEASURED, _published(entry))
+        for key, entry in results["published"].items()
     )
-    return Table(caption, ("Figure", "This run", "Published, other data set"), tuple(rows))
+    header = ("Figure", "This run", "Published, other data set")
+    return Table("Beside the published figures", header, rows, results["published_note"])
 
 
 def _published(entry: Mapping[str, Any]) -> str:
     value = entry["value"]
-    words = f"{value:g}" if isinstance(value, int | float) else str(value)
-    return f"{words} ({entry['ci_low']:g} to {entry['ci_high']:g})" if "ci_low" in entry else words
+    if "ci_low" in entry:
+        return text.estimate({"estimate": value} | dict(entry))
+    return str(value)

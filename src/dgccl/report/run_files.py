@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from dgccl.errors import TrainingError
+from dgccl.evaluation import load_results
 
 PREDICTION_COLUMNS = (
     "lesion_id",
@@ -21,6 +22,7 @@ PREDICTION_COLUMNS = (
     "fold",
     "split",
     "pattern",
+    "modalities_shown",
     "y_true",
     "y_score",
 )
@@ -64,12 +66,17 @@ class RunFiles:
         return "+".join(self.modalities)
 
     def test_rows(self, model: str) -> pd.DataFrame:
-        """Test predictions of one model with every modality present."""
+        """Test predictions of one model that was shown all that each lesion has."""
         table = self.predictions
         chosen = (
             (table["model"] == model) & (table["split"] == "test") & (table["pattern"] == self.full_pattern)
         )
         return table.loc[chosen].reset_index(drop=True)
+
+    def complete_rows(self, model: str) -> pd.DataFrame:
+        """As `test_rows`, of the lesions that have every modality."""
+        rows = self.test_rows(model)
+        return rows.loc[rows["modalities_shown"] == self.full_pattern].reset_index(drop=True)
 
 
 def read_run(run_dir: Path) -> RunFiles:
@@ -82,7 +89,7 @@ def read_run(run_dir: Path) -> RunFiles:
         TrainingError: a file is absent, damaged or lacks a column.
     """
     return RunFiles(
-        results=_read_json(run_dir / "results.json", verb="evaluate"),
+        results=load_results(run_dir).to_json(),
         config=_read_json(run_dir / "config.json", verb="train"),
         run=_read_json(run_dir / "run.json", verb="train"),
         environment=_read_json(run_dir / "environment.json", verb="train"),

@@ -63,12 +63,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG element, its words for those who cannot see it, and whether it wants the width of the page."""
+    """An SVG element, its words for those who cannot see it, and its caption."""
 
     svg: str
     label: str
     caption: str
-    wide: bool = False
 
 
 def model_lines(models: Sequence[str]) -> dict[str, Line]:

@@ -16,18 +16,21 @@ from dgccl.report.style import CLASS_NAMES, Line
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; the first cell of a row is its heading.
+    """A table of finished text; the first cell of a row is its heading.
 
     Attributes:
+        note: how to read it, below the table.
         swatches: a color for the heading of each row, or nothing.
-        fold_title: the table stands behind this title, to be opened by the reader.
+        folded: the table stands behind its title, to be opened by the reader.
+        words: the cells are words, which may break anywhere, rather than numbers.
     """
 
-    caption: str
+    title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
     swatches: tuple[str, ...] = ()
-    fold_title: str = ""
+    folded: bool = False
     words: bool = False
 
 
@@ -52,19 +55,20 @@ def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
                 [text.estimate(entry["auroc"]), text.estimate(entry["drop"])] if entry else ["not scored"] * 2
             )
         rows.append(tuple(row))
-    caption = (
+    note = (
         "Pooled test predictions of all folds, each lesion scored by the one model that never saw its patient. In "
         f"parentheses: {_methods(run)}. Sensitivity and specificity at the threshold chosen on each fold's "
         "validation lesions. Drop: AUC with every modality minus AUC with one missing."
     )
-    return Table(caption, tuple(header), tuple(rows), tuple(line.color for line in lines.values()))
+    swatches = tuple(line.color for line in lines.values())
+    return Table("All models on the same lesions", tuple(header), tuple(rows), note, swatches)
 
 
 def _methods(run: RunFiles) -> str:
-    """Which method gave the intervals: `95 % intervals (AUC: DeLong; sensitivity and specificity: Wilson)`."""
+    """Which method gave the intervals: `95% intervals (AUC: DeLong; sensitivity and specificity: Wilson)`."""
     model = run.results["models"][run.models[0]]
     auroc, sensitivity = (text.method_name(str(model[key]["method"])) for key in ("auroc", "sensitivity"))
-    return f"95 % intervals (AUC: {auroc}; sensitivity and specificity: {sensitivity})"
+    return f"95% intervals (AUC: {auroc}; sensitivity and specificity: {sensitivity})"
 
 
 def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
@@ -82,11 +86,11 @@ def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
         rows.append(tuple(row))
     header = ["Fold"]
     for name in lines:
-        header += [f"AUC, {text.model_name(name)}", f"Threshold, {text.model_name(name)}"]
-    caption = "AUC on each test fold and the threshold (probability of malignancy) chosen on its validation lesions."
+        header += [f"AUC, {text.model_words(name)}", f"Threshold, {text.model_words(name)}"]
+    note = "AUC on each test fold and the threshold (probability of malignancy) chosen on its validation lesions."
     if any(text.is_missing(value) for name in lines for value in models[name]["auroc_by_fold"]):
-        caption += " “Not defined” marks a test fold with one class only: it has no AUC."
-    return Table(caption, tuple(header), tuple(rows))
+        note += " “Not defined” marks a test fold with one class only: it has no AUC."
+    return Table("By fold", tuple(header), tuple(rows), note)
 
 
 def confusion(run: RunFiles, lines: Mapping[str, Line]) -> Table:
@@ -101,14 +105,15 @@ def confusion(run: RunFiles, lines: Mapping[str, Line]) -> Table:
         "Benign, called malignant",
     )  # fmt: skip
     swatches = tuple(line.color for line in lines.values())
-    return Table("Lesions counted at the threshold chosen on validation.", header, rows, swatches)
+    note = "Lesions counted at the threshold chosen on each fold's validation lesions."
+    return Table("Calls at the chosen threshold", header, rows, note, swatches)
 
 
 def comparisons(run: RunFiles) -> Table:
     """Every paired comparison with its test and correction."""
     rows = tuple(
         (
-            f"{text.model_name(entry['a'])} − {text.model_name(entry['b'])}",
+            f"{text.model_name(entry['a'])} − {text.model_words(entry['b'])}",
             text.number(entry["difference"]),
             text.interval(entry),
             text.number(entry["z"], digits=2),
@@ -117,12 +122,49 @@ def comparisons(run: RunFiles) -> Table:
         )
         for entry in run.results["delong"]
     )
-    header = ("Difference of AUC", "Estimate", "95 % interval", "z", "p", "p, Holm")
-    caption = (
+    header = ("Difference of AUC", "Estimate", "95% interval", "z", "p", "p, Holm")
+    note = (
         "Paired DeLong test on the same test lesions; Holm's correction over all comparisons of this table. A "
         "difference whose interval holds zero has not been shown; that is not the same as being equal."
     )
-    return Table(caption, header, rows)
+    return Table("Paired comparisons", header, rows, note)
+
+
+def missing_modality(run: RunFiles, lines: Mapping[str, Line]) -> Table:
+    """What each missing modality costs each model, with its test."""
+    rows, swatches = [], []
+    for name, line in lines.items():
+        for pattern, entry in run.results["models"][name]["patterns"].items():
+            heading = f"{text.model_name(name)}, {text.pattern_name(pattern, run.modalities)}"
+            drop = entry["drop"]
+            rows.append(
+                (heading, text.estimate(entry["auroc"]), text.estimate(drop), text.p_value(drop["p"]))
+            )
+            swatches.append(line.color)
+    note = "Drop: AUC with every modality minus AUC with one missing, on the same lesions; paired test, uncorrected p."
+    return Table(
+        "What a missing modality costs", ("Model", "AUC", "Drop", "p"), tuple(rows), note, tuple(swatches)
+    )
+
+
+def gate_weights(run: RunFiles, gates: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Quartiles of the gate weights by class, and the test between the classes."""
+    rows = []
+    for name, gate in gates.items():
+        for modality in run.modalities:
+            quartiles = (
+                "{} [{}, {}]".format(
+                    *(text.number(gate["by_class"][kind][modality][key]) for key in ("median", "q1", "q3"))
+                )
+                for kind in CLASS_NAMES
+            )
+            rows.append((f"{text.model_name(name)}, {text.modality_name(modality)} weight", *quartiles))
+    tests = "; ".join(
+        f"{text.model_name(name)}, statistic {text.number(gate['ks']['statistic'])}, p {text.relation(gate['ks']['p'])}"
+        for name, gate in gates.items()
+    )
+    note = f"Median [first, third quartile]. Kolmogorov-Smirnov test between the classes: {tests}."
+    return Table("Gate weights by true class", ("Weight", "Benign", "Malignant"), tuple(rows), note)
 
 
 def cohort_by_class(cohort: Cohort) -> Table:
@@ -147,12 +189,12 @@ def cohort_by_class(cohort: Cohort) -> Table:
         for value in sorted(values, key=lambda value: (value == "", value)):
             heading = f"{words}: {value or 'not recorded'}"
             rows.append((heading, *(_share(part[column] == value) for part in parts)))
-    caption = "Median [first, third quartile], or lesions (% of the column)."
-    return Table(caption, ("", "All", "Benign", "Malignant"), tuple(rows))
+    note = "Median [first, third quartile], or lesions (% of the column)."
+    return Table("The cohort by class", ("Characteristic", "All", "Benign", "Malignant"), tuple(rows), note)
 
 
 def _share(chosen: pd.Series) -> str:
-    return f"{int(chosen.sum())} ({100.0 * chosen.mean():.0f} %)" if len(chosen) else "0"
+    return f"{int(chosen.sum())} ({100.0 * chosen.mean():.0f}%)" if len(chosen) else "0"
 
 
 def provenance(run: RunFiles, cohort: Cohort) -> Table:
@@ -165,7 +207,7 @@ def provenance(run: RunFiles, cohort: Cohort) -> Table:
         ("Command", command if isinstance(command, str) else shlex.join(map(str, command))),
         ("DG-CCL version", str(meta["dgccl_version"])),
         ("Started", str(run.run["started"])),
-        ("Finished", str(run.run["finished"])),
+        ("Finished", str(run.run["finished"] or "not finished")),
         ("Cohort", cohort.folder.name),
         ("Cohort hash (SHA-256 of lesions.csv)", str(meta["cohort_sha256"])),
         (
@@ -173,15 +215,12 @@ def provenance(run: RunFiles, cohort: Cohort) -> Table:
             f"{text.count(int(meta['folds']), 'fold')}, grouped by patient, stratified by class",
         ),
     )
-    return Table("What made this run.", ("Item", "Value"), rows, words=True)
+    return Table("What made this run", ("Item", "Value"), rows, words=True)
 
 
 def settings(title: str, content: Mapping[str, Any]) -> Table:
     """A nested table of settings, one row a leaf, folded away."""
-    rows = tuple(_leaves(content, ""))
-    return Table(
-        f"{title}, as recorded by the run.", ("Setting", "Value"), rows, fold_title=title, words=True
-    )
+    return Table(title, ("Setting", "Value"), tuple(_leaves(content, "")), folded=True, words=True)
 
 
 def _leaves(content: Mapping[str, Any], prefix: str) -> Sequence[tuple[str, str]]:

@@ -11,7 +11,7 @@ from dgccl.errors import TrainingError
 NOT_DEFINED = "not defined"
 MINUS = "\u2212"
 
-MODEL_NAMES = {"dgccl": "DG-CCL", "late_fusion": "Late fusion"}
+MODEL_NAMES = {"dgccl": "DG-CCL", "late_fusion": "late fusion"}
 MODALITY_NAMES = {"ct": "CT", "pet": "PET"}
 METHOD_NAMES = {
     "delong": "DeLong",
@@ -50,11 +50,23 @@ def estimate(entry: Mapping[str, Any] | None, *, digits: int = 3) -> str:
     return f"{number(entry['estimate'], digits=digits)} ({interval(entry, digits=digits)})"
 
 
+def spread(entry: Mapping[str, Any]) -> str:
+    """A mean with its standard deviation, where that is defined: `0.712 ± 0.120`."""
+    mean = number(entry["mean"])
+    return mean if is_missing(entry["sd"]) else f"{mean} ± {number(entry['sd'])}"
+
+
 def p_value(value: float | None) -> str:
     """A p value with three decimals, or `< 0.001`."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return "< 0.001" if value < 0.001 else number(value)
+
+
+def relation(p: float | None) -> str:
+    """A p value with its relation, not to be broken over lines: `= 0.012`, `< 0.001`."""
+    words = p_value(p)
+    return (words if words.startswith(("<", "not")) else f"= {words}").replace(" ", "\u00a0")
 
 
 def quartiles(values: Sequence[float] | np.ndarray, *, digits: int) -> str:
@@ -78,9 +90,15 @@ def listing(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def model_name(name: str) -> str:
-    """How a model is called in the report."""
+def model_words(name: str) -> str:
+    """How a model is called within a sentence."""
     return MODEL_NAMES.get(name, name.replace("_", " "))
+
+
+def model_name(name: str) -> str:
+    """How a model is called at the head of a row, a legend or a sentence."""
+    words = model_words(name)
+    return words[:1].upper() + words[1:]
 
 
 def modality_name(name: str) -> str:

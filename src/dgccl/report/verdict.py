@@ -35,7 +35,7 @@ def _discrimination(run: RunFiles, name: str) -> str:
         return f"On {lesions}, the AUC of {text.model_name(name)} is not defined."
     said = (
         f"On {lesions}, {text.model_name(name)} reached an AUC of {text.number(auroc['estimate'])} "
-        f"(95 % interval {text.interval(auroc)})"
+        f"(95% interval {text.interval(auroc)})"
     )
     if text.is_missing(auroc["ci_low"]) or text.is_missing(auroc["ci_high"]):
         return f"{said}; without an interval nothing more can be said."
@@ -51,38 +51,32 @@ def _comparison(entry: Mapping[str, Any], primary: str) -> str:
     other = entry["b"] if entry["a"] == primary else entry["a"]
     sign = 1.0 if entry["a"] == primary else -1.0
     low, high = sorted((sign * entry["ci_low"], sign * entry["ci_high"]))
-    pair = f"{text.model_name(primary)} minus {text.model_name(other)[0].lower()}{text.model_name(other)[1:]}"
+    pair = f"{text.model_name(primary)} minus {text.model_words(other)}"
     said = (
         f"{pair}: difference of AUC {text.number(sign * entry['difference'])} "
-        f"(95 % interval {text.number(low)} to {text.number(high)}; Holm-corrected p {_relation(entry['p_holm'])})."
+        f"(95% interval {text.number(low)} to {text.number(high)}; Holm-corrected p {text.relation(entry['p_holm'])})."
     )
     if low <= 0.0 <= high:
-        return f"{said} The interval includes zero: no difference has been shown, which does not show that they are equal."
-    word = "higher" if low > 0.0 else "lower"
+        return f"{said} The interval includes zero: no difference was shown, which does not show that they are equal."
     if text.is_missing(entry["p_holm"]) or entry["p_holm"] >= SIGNIFICANCE:
-        return f"{said} The interval excludes zero, but the difference does not hold after the correction for several comparisons."
+        return f"{said} The interval excludes zero, but the difference does not hold after Holm's correction."
+    word = "higher" if low > 0.0 else "lower"
     return f"{said} The AUC of {text.model_name(primary)} is {word} on these lesions."
 
 
-def _relation(p: float | None) -> str:
-    words = text.p_value(p)
-    return words if words.startswith(("<", "not")) else f"= {words}"
-
-
 def _missing(pattern: str, drop: Mapping[str, Any]) -> str:
-    said = f"With {pattern.replace(' missing', '')} missing, the AUC changes by {text.number(_negative(drop['estimate']))}"
+    """Whether the loss of AUC stays within the allowed one, by the ends of its interval."""
+    if text.is_missing(drop["estimate"]):
+        return f"With {pattern}, the change of AUC is not defined."
+    said = f"With {pattern}, the AUC changes by {text.number(-drop['estimate'])}"
     if text.is_missing(drop["ci_low"]) or text.is_missing(drop["ci_high"]):
         return f"{said}; no interval could be computed."
-    said += f" (95 % interval {text.number(-drop['ci_high'])} to {text.number(-drop['ci_low'])})"
+    said += f" (95% interval {text.number(-drop['ci_high'])} to {text.number(-drop['ci_low'])})"
     if drop["ci_high"] <= ALLOWED_DROP:
         return f"{said}, within the allowed loss of {ALLOWED_DROP:.2f}."
     if drop["ci_low"] > ALLOWED_DROP:
         return f"{said}, more than the allowed loss of {ALLOWED_DROP:.2f}."
     return f"{said}: whether the loss stays within the allowed {ALLOWED_DROP:.2f} is not settled."
-
-
-def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
 
 
 def limitations(run: RunFiles) -> list[str]:
@@ -103,7 +97,7 @@ def limitations(run: RunFiles) -> list[str]:
     ]
     if meta["n_lesions"] > meta["n_patients"]:
         said.append(
-            "Some patients have several lesions. Folds keep a patient together, but intervals that treat lesions as "
-            "independent are then too narrow."
+            "Some patients have several lesions. Folds and the intervals of AUCs go by patient; the intervals of "
+            "sensitivity and specificity take lesions as independent and are therefore too narrow."
         )
     return said
