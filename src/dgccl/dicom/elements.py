@@ -6,13 +6,13 @@ length are stepped over, and values are decoded when asked for. `Elements.to_dat
 pydicom, which decodes them lazily; everything that needs the meaning of an element goes through that.
 """
 
+import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from struct import Struct
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,43 +22,27 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from dgccl.dicom.walk import (
+    EXPLICIT,
+    IMPLICIT,
+    ITEM,
+    PIXEL_DATA,
+    PIXEL_TAGS,
+    UNDEFINED,
+    Element,
+    Encoding,
+    NeedMore,
+    item_at,
+    truncated,
+    walk,
+)
 from dgccl.errors import DicomError
 
-PIXEL_DATA = 0x7FE00010
 TRANSFER_SYNTAX_UID = 0x00020010
 _SOP_INSTANCE_UID = 0x00080018
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
 _CHUNK = 1 << 16
 _ITEM_HEADER = 8
-# VRs whose explicit length takes four bytes after two reserved ones (PS3.5 section 7.1.2).
-_LONG_VR = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, PIXEL_DATA)
 _base_tag = lru_cache(maxsize=8192)(BaseTag)
-
-
-class Element(NamedTuple):
-    """Where a value lies: its VR (None where implicit), first byte, end, and whether its length was open."""
-
-    vr: bytes | None
-    start: int
-    stop: int
-    open_length: bool
-
-
-class _Encoding(NamedTuple):
-    explicit: bool
-    little: bool
-
-
-class _NeedMore(Exception):
-    """The walk ran past the bytes at hand."""
-
-
-_LE_EXPLICIT = _Encoding(explicit=True, little=True)
-_SHORT = {True: Struct("<HH2sH").unpack_from, False: Struct(">HH2sH").unpack_from}
-_LONG = {True: Struct("<HHL").unpack_from, False: Struct(">HHL").unpack_from}
-_LENGTH = {True: Struct("<L").unpack_from, False: Struct(">L").unpack_from}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,26 +113,26 @@ class Elements:
         raw = self.raw(tag)
         return int.from_bytes(raw[:2], "little" if self.little else "big") if len(raw) >= 2 else None
 
-    def items(self, tag: int) -> Iterator["Elements"]:
+    def items(self, sequence: int) -> Iterator["Elements"]:
         """The items of a sequence; none if the element is absent."""
-        place = self.index.get(tag)
+        place = self.index.get(sequence)
         if place is None:
             return
         # The content of a sequence written as UN is implicit little endian (PS3.5 section 6.2.2).
-        encoding = _Encoding(self.explicit, self.little)
+        encoding = Encoding(self.explicit, self.little)
         if place.vr == b"UN":
-            encoding = _Encoding(explicit=False, little=True)
+            encoding = IMPLICIT
         position = place.start
         while position + _ITEM_HEADER <= place.stop:
-            group, element, length = _LONG[encoding.little](self.data, position)
+            tag, length = item_at(self.data, position, little=encoding.little)
             position += _ITEM_HEADER
-            if group << 16 | element != _ITEM:
+            if tag != ITEM:
                 return
-            stop = place.stop if length == _UNDEFINED else position + length
+            stop = place.stop if length == UNDEFINED else position + length
             try:
-                index, position = _walk(self.data, position, stop, encoding=encoding)
-            except _NeedMore as error:
-                raise _truncated() from error
+                index, position = walk(self.data, position, stop, encoding=encoding)
+            except NeedMore as error:
+                raise truncated() from error
             yield Elements(self.data, index, *encoding, self.syntax, self.size, self.charset)
 
     def to_dataset(self, *, pixels: bool) -> Dataset:
@@ -160,12 +144,12 @@ class Elements:
         implicit, little = not self.explicit, self.little
         values: dict[BaseTag, RawDataElement | DataElement] = {}
         for tag, (raw_vr, start, stop, open_length) in self.index.items():
-            if not pixels and tag in _PIXEL_TAGS:
+            if not pixels and tag in PIXEL_TAGS:
                 continue
             vr = None if raw_vr is None else raw_vr.decode("ascii")
             length, implicit_value = stop - start, implicit
             if open_length and tag == PIXEL_DATA:
-                length = _UNDEFINED
+                length = UNDEFINED
             elif open_length:
                 vr, implicit_value = "SQ", implicit or raw_vr == b"UN"
             base = _base_tag(tag)
@@ -188,14 +172,6 @@ def _malformed_number(tag: int) -> DicomError:
         "malformed_number",
         f"Element ({tag >> 16:04X},{tag & 0xFFFF:04X}) does not hold finite decimal numbers.",
         remedy="Export the series again.",
-    )
-
-
-def _truncated() -> DicomError:
-    return DicomError(
-        "truncated_file",
-        "A DICOM file ends in the middle of an element.",
-        remedy="Export or copy the file again.",
     )
 
 
@@ -226,12 +202,12 @@ def read_elements(path: Path, *, pixels: bool) -> Elements:
             while True:
                 try:
                     return _parse(data, size)
-                except _NeedMore:
+                except NeedMore:
                     if len(data) >= size:
-                        raise _truncated() from None
+                        raise truncated() from None
                     more = file.read(15 * len(data))
                     if not more:
-                        raise _truncated() from None
+                        raise truncated() from None
                     data += more
     except OSError as error:
         raise DicomError(
@@ -239,6 +215,20 @@ def read_elements(path: Path, *, pixels: bool) -> Elements:
             f"The file cannot be read ({error.strerror or type(error).__name__}).",
             remedy="Check its permissions and the disk.",
         ) from error
+
+
+def open_elements(source: Path | Dataset) -> Elements:
+    """The elements of a file or of a data set in memory.
+
+    Raises:
+        DicomError: as `read_elements`.
+    """
+    if not isinstance(source, Dataset):
+        return read_elements(source, pixels=True)
+    buffer = io.BytesIO()
+    source.save_as(buffer, implicit_vr=False, little_endian=True)
+    data = buffer.getvalue()
+    return _parse_from(data, len(data), start=132 if data[128:132] == b"DICM" else 0)
 
 
 def _parse(data: bytes, size: int) -> Elements:
@@ -260,13 +250,13 @@ def _parse(data: bytes, size: int) -> Elements:
 def _parse_from(data: bytes, size: int, *, start: int) -> Elements:
     syntax = ""
     if data[start : start + 2] == b"\x02\x00":
-        meta, start = _walk(data, start, len(data), encoding=_LE_EXPLICIT, size=size, stop_group=2)
-        syntax = Elements(data, meta, *_LE_EXPLICIT, "", size).text(TRANSFER_SYNTAX_UID)
+        meta, start = walk(data, start, len(data), encoding=EXPLICIT, size=size, stop_group=2)
+        syntax = Elements(data, meta, *EXPLICIT, "", size).text(TRANSFER_SYNTAX_UID)
     if syntax == DeflatedExplicitVRLittleEndian:
         data, size = _inflate(data[start:], size - start)
         start = 0
     encoding = _encoding(data, start, syntax)
-    index, _ = _walk(data, start, len(data), encoding=encoding, size=size, top=True)
+    index, _ = walk(data, start, len(data), encoding=encoding, size=size, top=True)
     elements = Elements(data, index, *encoding, syntax or _implied_syntax(encoding), size)
     if 0x00080005 not in index:
         return elements
@@ -278,18 +268,18 @@ def _looks_like_data_set(data: bytes) -> bool:
     return data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08") and len(data) >= 8 and 0 in data[2:4]
 
 
-def _encoding(data: bytes, start: int, syntax: str) -> _Encoding:
+def _encoding(data: bytes, start: int, syntax: str) -> Encoding:
     if syntax == ExplicitVRBigEndian:
-        return _Encoding(explicit=True, little=False)
+        return Encoding(explicit=True, little=False)
     if syntax == ImplicitVRLittleEndian:
-        return _Encoding(explicit=False, little=True)
+        return IMPLICIT
     if syntax:
-        return _LE_EXPLICIT
+        return EXPLICIT
     vr = data[start + 4 : start + 6]
-    return _Encoding(explicit=vr.isalpha() and vr.isupper(), little=data[start : start + 2] != b"\x00\x08")
+    return Encoding(explicit=vr.isalpha() and vr.isupper(), little=data[start : start + 2] != b"\x00\x08")
 
 
-def _implied_syntax(encoding: _Encoding) -> str:
+def _implied_syntax(encoding: Encoding) -> str:
     if not encoding.explicit:
         return str(ImplicitVRLittleEndian)
     return "1.2.840.10008.1.2.1" if encoding.little else str(ExplicitVRBigEndian)
@@ -297,7 +287,7 @@ def _implied_syntax(encoding: _Encoding) -> str:
 
 def _inflate(compressed: bytes, size: int) -> tuple[bytes, int]:
     if len(compressed) < size:
-        raise _NeedMore
+        raise NeedMore
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         data = inflater.decompress(compressed)
@@ -306,97 +296,5 @@ def _inflate(compressed: bytes, size: int) -> tuple[bytes, int]:
             "truncated_file", "A deflated DICOM file cannot be inflated.", remedy="Export the file again."
         ) from error
     if not inflater.eof:
-        raise _truncated()
+        raise truncated()
     return data, len(data)
-
-
-def _walk(
-    data: bytes,
-    position: int,
-    end: int,
-    *,
-    encoding: _Encoding,
-    size: int = 0,
-    stop_group: int = 0,
-    top: bool = False,
-) -> tuple[dict[int, Element], int]:
-    """Index the elements from `position`, up to `end`, the item's end, or the last element of `stop_group`.
-
-    Args:
-        size: bytes of the whole file, of which `data` may hold only the first part. 0: `data` is all there is.
-        top: this is the file's own data set, whose pixel data may lie beyond `data`.
-
-    Returns:
-        The index, and the position after what was read.
-    """
-    index: dict[int, Element] = {}
-    explicit, little = encoding
-    short, long, more = _SHORT[little], _LONG[little], _LENGTH[little]
-    size = size or end
-    while position + 8 <= end:
-        if explicit:
-            group, element, vr, length = short(data, position)
-            value = position + 8
-            if vr in _LONG_VR:
-                if value + 4 > end:
-                    raise _NeedMore
-                (length,) = more(data, value)
-                value += 4
-            elif group == 0xFFFE or not vr.isalpha():  # item tags, and items that turn implicit, have no VR
-                vr, (length,) = None, more(data, position + 4)
-        else:
-            group, element, length = long(data, position)
-            vr, value = None, position + 8
-        tag = group << 16 | element
-        if stop_group and group != stop_group:
-            return index, position
-        if tag == _ITEM_END:
-            return index, value
-        if length == _UNDEFINED:
-            beyond = top and tag in _PIXEL_TAGS
-            stop, position = _skip_open(data, value, end, encoding=encoding, vr=vr, size=size, beyond=beyond)
-            index[tag] = Element(vr, value, stop, True)
-            continue
-        position = value + length
-        if position > end:
-            if not (top and tag in _PIXEL_TAGS):
-                raise _truncated() if position > size else _NeedMore
-            index[tag] = Element(vr, value, position, False)
-            return index, position
-        index[tag] = Element(vr, value, position, False)
-    if (position < end and data[position:end].strip(b"\0")) or end < size:
-        raise _NeedMore
-    return index, position
-
-
-def _skip_open(
-    data: bytes,
-    position: int,
-    end: int,
-    *,
-    encoding: _Encoding,
-    vr: bytes | None,
-    size: int,
-    beyond: bool,
-) -> tuple[int, int]:
-    """End of a value of open length, and the position after its delimiter; `beyond`: it may end past `data`."""
-    if vr == b"UN":
-        encoding = _Encoding(explicit=False, little=True)
-    long = _LONG[encoding.little]
-    while position + 8 <= end:
-        group, element, length = long(data, position)
-        inner = group << 16 | element
-        if inner == _SEQUENCE_END:
-            return position, position + 8
-        if inner != _ITEM:
-            raise DicomError(
-                "malformed_file", "A DICOM sequence holds something that is no item.", remedy="Export again."
-            )
-        position += 8
-        if length == _UNDEFINED:
-            _, position = _walk(data, position, end, encoding=encoding, size=size)
-        else:
-            position += length
-    if beyond:  # compressed frames that go on after the bytes at hand, or should
-        return (end if end < size else end + 1), end
-    raise _NeedMore

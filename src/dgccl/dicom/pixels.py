@@ -7,17 +7,19 @@ from jaxtyping import Shaped
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dgccl.dicom.elements import PIXEL_DATA, Elements
+from dgccl.dicom.elements import Elements
+from dgccl.dicom.walk import PIXEL_DATA
 from dgccl.errors import DicomError
 
 _NATIVE_LITTLE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
 
 
-def stored_values(elements: Elements) -> Shaped[np.ndarray, "frames rows columns"]:
+def stored_values(elements: Elements, *, palette: bool = False) -> Shaped[np.ndarray, "frames rows columns"]:
     """Stored values of every frame, before any rescale.
 
     Args:
         elements: a whole image file.
+        palette: accept indices into a color palette too, as label maps may have.
 
     Raises:
         DicomError: codes `missing_pixel_data`, `missing_image_size`, `not_monochrome`, `unsupported_bits`,
@@ -37,7 +39,8 @@ def stored_values(elements: Elements) -> Shaped[np.ndarray, "frames rows columns
             remedy="Export or copy the file again.",
         )
     photometric = elements.text(0x00280004)
-    if elements.uint16(0x00280002) not in (None, 1) or not photometric.startswith("MONOCHROME"):
+    gray = photometric.startswith("MONOCHROME") or (palette and photometric == "PALETTE COLOR")
+    if elements.uint16(0x00280002) not in (None, 1) or not gray:
         raise DicomError(
             "not_monochrome",
             f"The image is {photometric or 'of unknown color'}; one gray channel was expected.",

@@ -1,6 +1,5 @@
 """Find the DICOM files below a folder and group them into patients, studies and series."""
 
-import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -8,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dgccl.dicom.elements import PIXEL_DATA, Elements, read_elements
-from dgccl.dicom.geometry import SAME_PLANE_MM, slice_normal
+from dgccl.dicom.describe import PointTuple, attenuation_corrected, extent, references
+from dgccl.dicom.elements import Elements, read_elements
+from dgccl.dicom.enhanced import PER_FRAME_GROUPS, SHARED_GROUPS
 from dgccl.dicom.pixels import stored_values
+from dgccl.dicom.walk import PIXEL_DATA
 from dgccl.errors import DgcclError, DicomError
-
-PointTuple = tuple[float, float, float]
 
 CT_CLASSES = frozenset(
     {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
@@ -231,7 +230,7 @@ def _add(groups: dict[_Key, _Group], path: Path, elements: Elements) -> list[Rej
         if is_image:
             _add_image(group, elements)
         elif modality in ("RTSTRUCT", "SEG"):
-            group.references.update(dict.fromkeys(_references(elements)))
+            group.references.update(dict.fromkeys(references(elements)))
     except DgcclError as error:
         defect = Rejected(path, error.code, error.message, series_uid=series)
         group.defects.append(defect)
@@ -249,7 +248,16 @@ def _check_same_instance(earlier: Path, later: Path) -> None:
     a, b = read_elements(earlier, pixels=True), read_elements(later, pixels=True)
     if a.data == b.data:
         return
-    tags = (_POSITION, _ORIENTATION, 0x00280030, 0x00281052, 0x00281053, 0x52009229, 0x52009230, 0x30060039)
+    tags = (
+        _POSITION,
+        _ORIENTATION,
+        0x00280030,
+        0x00281052,
+        0x00281053,
+        SHARED_GROUPS,
+        PER_FRAME_GROUPS,
+        0x30060039,
+    )
     same = all(a.raw(tag) == b.raw(tag) for tag in tags)
     if same and PIXEL_DATA in a and PIXEL_DATA in b:
         same = np.array_equal(stored_values(a), stored_values(b))
@@ -273,24 +281,14 @@ def _add_image(group: _Group, elements: Elements) -> None:
             remedy="Export or copy the file again.",
         )
     places = [elements]
-    if 0x52009230 in elements:  # multi-frame: position and orientation stand in functional groups
-        frames = list(elements.items(0x52009230))
+    if PER_FRAME_GROUPS in elements:  # multi-frame: position and orientation stand in functional groups
+        frames = list(elements.items(PER_FRAME_GROUPS))
         group.frames += len(frames) - 1
         places = [plane for frame in frames for plane in frame.items(0x00209113)]
     for place in places:
         position = place.floats(_POSITION)
         if position.shape == (3,):
             group.positions.append(tuple(position.tolist()))
-
-
-def _references(elements: Elements) -> Iterator[str]:
-    """Series Instance UIDs of the images that an RTSTRUCT (PS3.3 C.8.8.5) or SEG (C.12.5) refers to."""
-    for frame in elements.items(0x30060010):
-        for study in frame.items(0x30060012):
-            for series in study.items(0x30060014):
-                yield series.text(0x0020000E)
-    for series in elements.items(0x00081115):
-        yield series.text(0x0020000E)
 
 
 def _patients(groups: dict[_Key, _Group]) -> tuple[Patient, ...]:
@@ -310,7 +308,7 @@ def _patients(groups: dict[_Key, _Group]) -> tuple[Patient, ...]:
 def _series_files(key: _Key, group: _Group) -> SeriesFiles:
     patient_id, study_uid, series_uid, modality, sop_class, localizer = key
     first = group.first
-    planes, spacing, box = (0, None, None) if first is None else _extent(first, group.positions)
+    planes, spacing, box = (0, None, None) if first is None else extent(first, group.positions)
     return SeriesFiles(
         patient_id=patient_id,
         study_uid=study_uid,
@@ -322,7 +320,7 @@ def _series_files(key: _Key, group: _Group) -> SeriesFiles:
         paths=tuple(sorted(group.paths.values())),
         referenced_series_uids=tuple(group.references),
         localizer=localizer,
-        attenuation_corrected=_attenuation_corrected(first) if first and sop_class in PET_CLASSES else None,
+        attenuation_corrected=attenuation_corrected(first) if first and sop_class in PET_CLASSES else None,
         planes=planes,
         frames=group.frames,
         slice_spacing_mm=spacing,
@@ -330,36 +328,3 @@ def _series_files(key: _Key, group: _Group) -> SeriesFiles:
         defects=tuple(group.defects),
         warnings=tuple(group.warnings),
     )
-
-
-def _attenuation_corrected(first: Elements) -> bool | None:
-    """Corrected Image (0028,0051), or Attenuation Corrected (0018,9759) of enhanced PET."""
-    if 0x00189759 in first:
-        return first.text(0x00189759) == "YES"
-    return "ATTN" in first.texts(0x00280051) if 0x00280051 in first else None
-
-
-def _extent(
-    first: Elements, found: list[PointTuple]
-) -> tuple[int, float | None, tuple[PointTuple, PointTuple] | None]:
-    """Number of planes, median distance between them (mm), and the box they fill (LPS mm)."""
-    places = [first, *first.items(0x52009229), *itertools.islice(first.items(0x52009230), 1)]
-    measures = [m for place in places for m in (place, *place.items(0x00209116), *place.items(0x00289110))]
-    try:
-        orientation = next((o for m in measures if (o := m.floats(_ORIENTATION)).shape == (6,)), None)
-        pixel_mm = next((s for m in measures if (s := m.floats(0x00280030)).shape == (2,)), None)
-        normal = None if orientation is None else slice_normal(orientation)
-    except DgcclError:  # loading the series says what is wrong with it
-        return 0, None, None
-    rows, columns = first.uint16(0x00280010), first.uint16(0x00280011)
-    if orientation is None or normal is None or pixel_mm is None or not found or not (rows and columns):
-        return 0, None, None
-    positions = np.array(found)
-    along = np.sort(positions @ normal)
-    steps = np.diff(along)
-    steps = steps[steps >= SAME_PLANE_MM]
-    down, right = orientation[3:] * pixel_mm[0] * (rows - 1), orientation[:3] * pixel_mm[1] * (columns - 1)
-    corners = (positions[:, None] + np.array([0 * down, down, right, down + right])).reshape(-1, 3)
-    low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    box = ((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-    return len(steps) + 1, float(np.median(steps)) if len(steps) else None, box

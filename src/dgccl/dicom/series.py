@@ -1,6 +1,6 @@
 """Read the files of one CT or PET series into a volume, refusing what does not form one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 from pydicom.dataset import Dataset
 
-from dgccl.dicom.elements import read_elements
-from dgccl.dicom.enhanced import frame_headers
+from dgccl.dicom.elements import Elements, read_elements
+from dgccl.dicom.enhanced import PER_FRAME_GROUPS, frame_elements
 from dgccl.dicom.geometry import (
     ORIENTATION_TOLERANCE,
     PIXEL_SPACING_TOLERANCE,
@@ -23,19 +23,13 @@ from dgccl.dicom.scan import CT_CLASSES, PET_CLASSES, SeriesFiles
 from dgccl.errors import DicomError, GeometryError
 from dgccl.volume import Volume
 
-_PER_FRAME_GROUPS = 0x52009230
+_RESCALE_TYPE, _SLICE_THICKNESS = 0x00281054, 0x00180050
 _EXPORT = "Export the whole series again."
 # Rescale Type (PS3.3 C.11.1.1.2): unspecified ones are common on plain CT; any other names another quantity.
 _HU_TYPES = ("", "HU", "HU_MOD", "US", "UNSPECIFIED")
-# Elements by which images at one position differ when they differ in time.
-_TIME_KEYWORDS = (
-    "FrameReferenceTime",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "TriggerTime",
-    "NominalPercentageOfCardiacPhase",
-    "AcquisitionTime",
-)
+# Elements by which images at one position differ when they differ in time: Frame Reference Time, Temporal
+# Position Identifier and Index, Trigger Time, Nominal Percentage of Cardiac Phase, acquisition times.
+_TIME_TAGS = (0x00541300, 0x00200100, 0x00209128, 0x00181060, 0x00209241, 0x00080032, 0x00189074)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +38,8 @@ class LoadedSeries:
 
     Attributes:
         volume: float32; CT in HU, PET in the units that its header names, rescaled slice by slice.
-        headers: one a slice, in the order of the volume's first axis, without pixel data.
+        headers: one a file without pixel data, in the order of the volume's first axis: one a slice, or the
+            single header of an enhanced object.
         warnings: reason codes of what was accepted but is worth knowing: `gantry_tilt`,
             `gaps_between_slices`, `not_attenuation_corrected`, `unspecified_rescale_type`,
             `lossy_compression`, `duplicate_instance`.
@@ -57,6 +52,7 @@ class LoadedSeries:
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
+    frame: Elements
     header: Dataset
     position_mm: Float64[np.ndarray, "3"]
     orientation: Float64[np.ndarray, "6"]
@@ -88,7 +84,7 @@ def load_series(files: SeriesFiles) -> LoadedSeries:
     first = slices[0]
     _check_alike(slices)
     if files.modality == "CT":
-        _check_hounsfield(first.header)
+        _check_hounsfield(first.frame)
     positions = np.array([piece.position_mm for piece in slices])
     _check_time(slices, positions)
     spacing = (float(first.pixel_spacing_mm[0]), float(first.pixel_spacing_mm[1]))
@@ -98,8 +94,8 @@ def load_series(files: SeriesFiles) -> LoadedSeries:
     tilted = ("gantry_tilt",) if stack.tilt_deg > TILT_NOTICED_DEG else ()
     return LoadedSeries(
         volume,
-        tuple(piece.header for piece in slices),
-        (*files.warnings, *tilted, *_warnings(files, slices[0].header, volume.grid.spacing_mm[0])),
+        tuple({id(piece.header): piece.header for piece in slices}.values()),
+        (*files.warnings, *tilted, *_warnings(files, slices[0].frame, volume.grid.spacing_mm[0])),
     )
 
 
@@ -129,45 +125,28 @@ def _check_kind(files: SeriesFiles) -> None:
         )
 
 
-def _read_slices(path: Path) -> Iterable[_Slice]:
+def _read_slices(path: Path) -> Iterator[_Slice]:
     elements = read_elements(path, pixels=True)
     stored = stored_values(elements)
-    if _PER_FRAME_GROUPS in elements:
-        for header, values in zip(frame_headers(elements), stored, strict=True):
-            numbers = [_dataset_numbers(header, keyword) for keyword in _NUMBERS]
-            yield _slice(header, numbers, values)
-        return
-    if len(stored) != 1:
+    header = elements.to_dataset(pixels=False)
+    if PER_FRAME_GROUPS in elements:
+        frames = frame_elements(elements)
+    elif len(stored) == 1:
+        frames = [elements]
+    else:
         raise DicomError(
             "missing_functional_groups",
             "A multi-frame file does not say where its frames lie.",
             remedy="Export it as an enhanced object or as single-frame images.",
         )
-    numbers = [elements.floats(tag) for tag in _NUMBERS.values()]
-    yield _slice(elements.to_dataset(pixels=False), numbers, stored[0])
+    for frame, values in zip(frames, stored, strict=True):
+        yield _slice(frame, header, values)
 
 
-_NUMBERS = {
-    "ImagePositionPatient": 0x00200032,
-    "ImageOrientationPatient": 0x00200037,
-    "PixelSpacing": 0x00280030,
-    "RescaleSlope": 0x00281053,
-    "RescaleIntercept": 0x00281052,
-}
-
-
-def _dataset_numbers(header: Dataset, keyword: str) -> Float64[np.ndarray, "n"]:
-    value = header.get(keyword)
-    return np.array([] if value is None else value, dtype=float).reshape(-1)
-
-
-def _slice(
-    header: Dataset,
-    numbers: list[np.ndarray],
-    stored: Shaped[np.ndarray, "rows columns"],
-) -> _Slice:
+def _slice(frame: Elements, header: Dataset, stored: Shaped[np.ndarray, "rows columns"]) -> _Slice:
     """One image with its place and scale, both of which must be there."""
-    position, orientation, spacing, slope, intercept = numbers
+    position, orientation = frame.floats(0x00200032), frame.floats(0x00200037)
+    spacing, slope, intercept = (frame.floats(tag) for tag in (0x00280030, 0x00281053, 0x00281052))
     if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2 or not (spacing > 0).all():
         raise GeometryError(
             "missing_geometry",
@@ -180,7 +159,7 @@ def _slice(
             "An image lacks Rescale Slope or Intercept, or its slope is 0: stored values mean nothing.",
             remedy="Export the original images.",
         )
-    return _Slice(header, position, orientation, spacing, float(slope[0]), float(intercept[0]), stored)
+    return _Slice(frame, header, position, orientation, spacing, float(slope[0]), float(intercept[0]), stored)
 
 
 def _check_alike(slices: list[_Slice]) -> None:
@@ -207,8 +186,8 @@ def _check_alike(slices: list[_Slice]) -> None:
 def _check_time(slices: list[_Slice], positions_mm: Float64[np.ndarray, "n 3"]) -> None:
     """Refuse a series that shows a position at several times."""
     for a, b in same_plane_pairs(positions_mm, slice_normal(slices[0].orientation)):
-        one, other = slices[a].header, slices[b].header
-        if any(one.get(keyword) != other.get(keyword) for keyword in _TIME_KEYWORDS):
+        one, other = slices[a].frame, slices[b].frame
+        if any(one.text(tag) != other.text(tag) for tag in _TIME_TAGS):
             raise DicomError(
                 "dynamic_series",
                 "The series shows the same positions at several times (dynamic or gated).",
@@ -227,8 +206,8 @@ def _rescaled(slices: list[_Slice]) -> Float32[np.ndarray, "z y x"]:
     return volume
 
 
-def _check_hounsfield(header: Dataset) -> None:
-    rescale_type = str(header.get("RescaleType") or "")
+def _check_hounsfield(frame: Elements) -> None:
+    rescale_type = frame.text(_RESCALE_TYPE)
     if rescale_type not in _HU_TYPES:
         raise DicomError(
             "not_hounsfield",
@@ -237,14 +216,14 @@ def _check_hounsfield(header: Dataset) -> None:
         )
 
 
-def _warnings(files: SeriesFiles, header: Dataset, spacing_mm: float) -> Iterable[str]:
+def _warnings(files: SeriesFiles, frame: Elements, spacing_mm: float) -> Iterator[str]:
     """Reason codes of what a reader of the volume should know."""
-    thickness = header.get("SliceThickness")
-    if thickness and spacing_mm > 1.5 * float(thickness):
+    thickness = frame.floats(_SLICE_THICKNESS)
+    if thickness.size and 0 < 1.5 * thickness[0] < spacing_mm:
         yield "gaps_between_slices"
     if files.attenuation_corrected is False:
         yield "not_attenuation_corrected"
-    if files.modality == "CT" and header.get("RescaleType") in ("US", "UNSPECIFIED"):
+    if files.modality == "CT" and frame.text(_RESCALE_TYPE) in ("US", "UNSPECIFIED"):
         yield "unspecified_rescale_type"
-    if header.get("LossyImageCompression") == "01":
+    if frame.text(0x00282110) == "01":
         yield "lossy_compression"
