@@ -105,10 +105,9 @@ def test_both_modalities_come_out_in_one_box(pet: PetImage) -> None:
     assert arrays.ct_hu.shape == (64, 64, 64)
     assert arrays.suv_bw.shape == (16, 16, 16)
     assert ((arrays.ct_hu > -400) == arrays.mask_ct).mean() > 0.999
-    assert arrays.mask_pet.sum() * 0.064 == pytest.approx(arrays.mask_ct.sum() * 0.001, rel=0.1)
+    assert arrays.mask_pet.sum() * 0.064 == pytest.approx(arrays.mask_ct.sum() * 0.001, rel=0.2)
 
-
-XX
+    assert {int(i) for i in np.unravel_index(arrays.suv_bw.argmax(), (16, 16, 16))} <= {7, 8}
 
 
 def test_what_lies_outside_is_air_and_is_told(pet: PetImage) -> None:

@@ -322,7 +322,14 @@ def _ingest_lesion(task: _Task, study: Study, lesion: Any) -> dict[str, Any]:
         "qc": ";".join(sorted({*study.warnings, *warnings})),
         "array_sha256": hashlib.sha256(data).hexdigest(),
     }
-    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A table entry: numbers to seven digits (float32 has no more), nothing for what is not known."""
+    if not isinstance(value, float):
+        return value
+    return None if np.isnan(value) else float(f"{value:.7g}")
 
 
 def _pack(arrays: LesionArrays) -> bytes:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from dgccl.dicom.deidentify import age_years, identifiers_of, redact
-from dgccl.dicom.roi import read_rtstruct, read_seg
+from dgccl.dicom.roi import Modality, read_rtstruct
 from dgccl.dicom.scan import Patient, Rejected, SeriesFiles, scan
+from dgccl.dicom.seg import read_seg
 from dgccl.dicom.select import PairSelection, select_pair
 from dgccl.dicom.series import LoadedSeries, load_series
 from dgccl.dicom.suv import suv_factors
-from dgccl.errors import CohortError, DicomError
+from dgccl.errors import CohortError, DicomError, RoiError
 from dgccl.labels import PointLesion
 from dgccl.nifti import read_nifti, read_nifti_labels
 from dgccl.roi import Roi, sphere_mask, tighten
@@ -191,7 +192,10 @@ def load_study(
     pet = load_series(selection.pet) if selection.pet else None
     images = _image_grids(selection, ct, pet)
     suv, suv_warnings = _to_suv(pet) if pet else (None, ())
-    rois = _dicom_outlines(source.series, images)
+    rois, refused = _dicom_outlines(source.series, images)
+    decisions += [
+        Decision(study_code, "left_out", error.code, f"Outline {name!r}: {error}") for name, error in refused
+    ]
     rois += _masks(source.masks, [(grid, modality) for grid, modality in images.values()])
     rois += _spheres(points, ct.volume.grid if ct else None, suv)
     header = (pet or ct).headers[0]  # type: ignore[union-attr]
@@ -239,9 +243,12 @@ def _series_decisions(
 
 def _image_grids(
     selection: PairSelection, ct: LoadedSeries | None, pet: LoadedSeries | None
-) -> dict[str, tuple[Grid, str]]:
+) -> dict[str, tuple[Grid, Modality]]:
     """Grid and modality of the chosen series, by series UID, as outlines refer to them."""
-    chosen = ((selection.ct, ct, "ct"), (selection.pet, pet, "pet"))
+    chosen: tuple[tuple[SeriesFiles | None, LoadedSeries | None, Modality], ...] = (
+        (selection.ct, ct, "ct"),
+        (selection.pet, pet, "pet"),
+    )
     return {
         files.series_uid: (loaded.volume.grid, name) for files, loaded, name in chosen if files and loaded
     }
@@ -262,9 +269,16 @@ def _number(value: float | None, *, per: float = 1.0) -> float:
     return float("nan") if value is None else float(value) / per
 
 
-def _dicom_outlines(series: tuple[SeriesFiles, ...], images: dict[str, tuple[Grid, str]]) -> list[Roi]:
-    """Outlines of all RTSTRUCT and SEG objects that refer to the chosen images."""
+def _dicom_outlines(
+    series: tuple[SeriesFiles, ...], images: dict[str, tuple[Grid, Modality]]
+) -> tuple[list[Roi], list[tuple[str, RoiError]]]:
+    """Outlines of all RTSTRUCT and SEG objects that refer to the chosen images, and those that cannot be read.
+
+    One outline that cannot be read (the body, say) does not cost the others; if none can be, the first reason
+    is the patient's.
+    """
     rois: list[Roi] = []
+    refused: list[tuple[str, RoiError]] = []
     for entry in series:
         if entry.modality not in ("RTSTRUCT", "SEG"):
             continue
@@ -272,11 +286,13 @@ def _dicom_outlines(series: tuple[SeriesFiles, ...], images: dict[str, tuple[Gri
             continue
         reader = read_rtstruct if entry.modality == "RTSTRUCT" else read_seg
         for path in entry.paths:
-            rois += reader(path, images)
-    return rois
+            rois += reader(path, images, on_refused=lambda name, error: refused.append((name, error)))
+    if refused and not rois:
+        raise refused[0][1]
+    return rois, refused
 
 
-def _masks(paths: tuple[Path, ...], images: list[tuple[Grid, str]]) -> list[Roi]:
+def _masks(paths: tuple[Path, ...], images: list[tuple[Grid, Modality]]) -> list[Roi]:
     """Outlines from NIfTI masks; a file with several labels holds several lesions."""
     rois = []
     for path in paths:
@@ -284,18 +300,18 @@ def _masks(paths: tuple[Path, ...], images: list[tuple[Grid, str]]) -> list[Roi]
         for value, mask in labels.items():
             name = _stem(path) if len(labels) == 1 else f"{_stem(path)}_{value}"
             drawn_on = next((modality for grid, modality in images if _same_grid(mask.grid, grid)), None)
-            rois.append(Roi(name, tighten(mask.array.astype(bool), mask.grid, name=name), drawn_on))  # type: ignore[arg-type]
+            rois.append(Roi(name, tighten(mask.array.astype(bool), mask.grid, name=name), drawn_on))
     return rois
 
 
 def _same_grid(a: Grid, b: Grid) -> bool:
     """The same voxels, whatever the order of the axes."""
-    corners = []
+    ends = []
     for grid in (a, b):
         index = np.array([[0.0, 0.0, 0.0], [n - 1.0 for n in grid.shape]])
-        corners.append(np.sort(grid.to_patient(index), axis=0))
-    spacing = [np.sort(grid.spacing_mm) for grid in (a, b)]
-    return np.allclose(*corners, atol=0.1) and np.allclose(*spacing, rtol=1e-3)
+        ends.append(np.sort(grid.to_patient(index), axis=0))
+    spacing_alike = np.allclose(np.sort(a.spacing_mm), np.sort(b.spacing_mm), rtol=1e-3)
+    return bool(spacing_alike and np.allclose(ends[0], ends[1], atol=0.1))
 
 
 def _spheres(points: tuple[PointLesion, ...], ct_grid: Grid | None, pet: PetImage | None) -> list[Roi]:
@@ -320,8 +336,7 @@ def _load_nifti_study(
         raise _no_modality(missing, [])
     ct = read_nifti(files["ct"], kind="ct_hu") if "ct" in files else None
     pet = PetImage(read_nifti(files["pet"], kind="suv_bw")) if "pet" in files else None
-    images = [
-        (volume.grid, name) for volume, name in ((ct, "ct"), (pet.suv_bw if pet else None, "pet")) if volume
-    ]
+    images: list[tuple[Grid, Modality]] = [(ct.grid, "ct")] if ct else []
+    images += [(pet.suv_bw.grid, "pet")] if pet else []
     rois = _masks(source.masks, images) + _spheres(points, ct.grid if ct else None, pet)
     return Study(patient_id=study_code, ct=ct, pet=pet, rois=tuple(rois), warnings=("no_headers",))
