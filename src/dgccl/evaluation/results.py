@@ -161,7 +161,7 @@ class Comparison:
 class Published:
     """A published figure of the method, on another data set; ends of the interval where one was published."""
 
-    value: float | str
+    value: int | float | str
     text: str
     ci_low: float | None = None
     ci_high: float | None = None

@@ -1,11 +1,13 @@
-"""A run folder as training leaves it, made from scores whose right answers are known."""
+"""Run folders as training leaves them, made from scores whose right answers are known."""
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import pytest
 from safetensors.numpy import save_file
 
 Score = Callable[[pd.DataFrame, str], np.ndarray]
@@ -33,13 +35,12 @@ def make_lesions(
     )
 
 
-def noisy_score(strength: float, *, seed: int, single_strength: float | None = None) -> Score:
-    """Scores with a given separation (standard deviations), weaker where a modality is withheld."""
+def noisy_score(strength: float, *, seed: int) -> Score:
+    """Scores with a given separation (standard deviations), half of it where a modality is withheld."""
 
     def score(lesions: pd.DataFrame, pattern: str) -> np.ndarray:
-        rng = np.random.default_rng(seed)
-        noise = rng.normal(size=len(lesions))
-        shift = strength if pattern == "ct+pet" or single_strength is None else single_strength
+        noise = np.random.default_rng(seed).normal(size=len(lesions))
+        shift = strength if pattern == "ct+pet" else 0.5 * strength
         return 1.0 / (1.0 + np.exp(-(noise + shift * (lesions["y_true"].to_numpy() - 0.5))))
 
     return score
@@ -95,21 +96,15 @@ def make_folds(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scored, rest.loc[rest["split"].isna()].assign(split="train")], ignore_index=True)
 
 
-def make_run(
+def write_run(
     folder: Path,
     *,
-    lesions: pd.DataFrame | None = None,
-    scores: Mapping[str, Score] | None = None,
-    embeddings: Mapping[str, np.ndarray] | None = None,
-    data_kind: str = "phantom",
+    lesions: pd.DataFrame,
+    scores: Mapping[str, Score],
+    embeddings: Mapping[str, np.ndarray] | None,
+    data_kind: str,
 ) -> Path:
-    """Write a run folder; without scores, `dgccl` separates the classes better than `late_fusion`."""
-    lesions = make_lesions() if lesions is None else lesions
-    if scores is None:
-        scores = {
-            "dgccl": noisy_score(2.0, seed=1, single_strength=1.2),
-            "late_fusion": noisy_score(1.4, seed=2, single_strength=1.0),
-        }
+    """Write a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     predictions = make_predictions(lesions, scores)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
@@ -129,3 +124,45 @@ def make_run(
         save_file(dict(embeddings), folder / "embeddings.safetensors")
         lesions[["lesion_id", "patient_id", "fold", "y_true"]].to_csv(folder / "embeddings.csv", index=False)
     return folder
+
+
+class MakeRun(Protocol):
+    """Makes a run folder; a number for a model's scores is their separation in standard deviations."""
+
+    def __call__(
+        self,
+        *,
+        scores: Mapping[str, Score | float] | None = None,
+        edit: Callable[[pd.DataFrame], None] | None = None,
+        embeddings: Callable[[pd.DataFrame], Mapping[str, np.ndarray]] | None = None,
+        data_kind: str = "phantom",
+        **lesions: int,
+    ) -> Path: ...
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """A maker of run folders; `edit` changes the lesions before they are scored."""
+
+    def make(
+        *,
+        scores: Mapping[str, Score | float] | None = None,
+        edit: Callable[[pd.DataFrame], None] | None = None,
+        embeddings: Callable[[pd.DataFrame], Mapping[str, np.ndarray]] | None = None,
+        data_kind: str = "phantom",
+        **lesions: int,
+    ) -> Path:
+        table = make_lesions(**lesions)
+        if edit is not None:
+            edit(table)
+        chosen = {"dgccl": 2.0, "late_fusion": 1.4} if scores is None else scores
+        functions = {
+            name: noisy_score(score, seed=seed) if isinstance(score, float) else score
+            for seed, (name, score) in enumerate(chosen.items())
+        }
+        tensors = None if embeddings is None else embeddings(table)
+        return write_run(
+            tmp_path / "run", lesions=table, scores=functions, embeddings=tensors, data_kind=data_kind
+        )
+
+    return make

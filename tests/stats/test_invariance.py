@@ -1,0 +1,165 @@
+"""What must not matter does not matter, for every metric; what is not defined is an error with its code."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from dgccl import stats
+from dgccl.errors import StatsError
+
+RNG = np.random.default_rng(77)
+N = 60
+Y = (RNG.random(N) < 0.4).astype(int)
+A = np.round(RNG.normal(size=N) + Y, 1)  # one decimal: ties within and between the classes
+B = np.round(RNG.normal(size=N) + 0.5 * Y, 1)
+PATIENT = np.arange(N) // 2
+
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[float, ...]]
+
+
+def _interval(*, method: Literal["delong", "logit"] = "delong", clustered: bool = False) -> Metric:
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        found = stats.auroc_delong(y, a, patient=patient if clustered else None, method=method)
+        return found.estimate, found.ci_low, found.ci_high
+
+    return metric
+
+
+def _paired(*, clustered: bool) -> Metric:
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        found = stats.delong_paired(y, a, b, patient=patient if clustered else None)
+        return found.difference, found.ci_low, found.ci_high, found.z, found.p
+
+    return metric
+
+
+def _called(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    point = stats.sensitivity_specificity_at(y, a, threshold=stats.youden_threshold(y, a))
+    return (
+        *(point.sensitivity.estimate, point.sensitivity.ci_low, point.sensitivity.ci_high),
+        *(point.specificity.estimate, point.specificity.ci_low, point.specificity.ci_high),
+    )
+
+
+METRICS: dict[str, Metric] = {
+    "auroc": lambda y, a, b, patient: (stats.auroc(y, a),),
+    "delong": _interval(),
+    "logit_delong": _interval(method="logit"),
+    "clustered_delong": _interval(clustered=True),
+    "paired_delong": _paired(clustered=False),
+    "clustered_paired_delong": _paired(clustered=True),
+    "youden": _called,
+    "kolmogorov_smirnov": lambda y, a, b, patient: (
+        stats.kolmogorov_smirnov(a[y == 1], a[y == 0]).statistic,
+    ),
+    "roc_curve": lambda y, a, b, patient: tuple(np.r_[stats.roc_curve(y, a).tpr, stats.roc_curve(y, a).fpr]),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_order_of_cases(name: str) -> None:
+    order = np.random.default_rng(1).permutation(N)
+    expected = METRICS[name](Y, A, B, PATIENT)
+    assert METRICS[name](Y[order], A[order], B[order], PATIENT[order]) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("transform", [lambda s: 3 * s - 7, np.exp, np.arctan, lambda s: s**3], ids=str)
+@pytest.mark.parametrize("name", METRICS)
+def test_monotone_transform(name: str, transform: Callable[[np.ndarray], np.ndarray]) -> None:
+    expected = METRICS[name](Y, A, B, PATIENT)
+    assert METRICS[name](Y, transform(A), transform(B), PATIENT) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("youden", "roc_curve")])
+def test_swapping_labels_and_sign(name: str) -> None:
+    expected = METRICS[name](Y, A, B, PATIENT)
+    assert METRICS[name](1 - Y, -A, -B, PATIENT) == pytest.approx(expected, abs=1e-12)
+
+
+def test_swapping_labels_alone_mirrors_the_area() -> None:
+    found, mirrored = stats.auroc_delong(Y, A), stats.auroc_delong(1 - Y, A)
+    assert mirrored.estimate == pytest.approx(1 - found.estimate, abs=1e-15)
+    assert (mirrored.ci_low, mirrored.ci_high) == pytest.approx(
+        (1 - found.ci_high, 1 - found.ci_low), abs=1e-12
+    )
+    pair, swapped = stats.delong_paired(Y, A, B), stats.delong_paired(Y, B, A)
+    assert (swapped.difference, swapped.p) == pytest.approx((-pair.difference, pair.p), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_types_of_labels_and_scores(name: str) -> None:
+    expected = METRICS[name](Y, A, B, PATIENT)
+    ids = np.array([f"P{one}" for one in PATIENT], dtype=object)
+    for labels in (Y.astype(bool), Y.astype(float), Y.astype(np.uint8)):
+        assert METRICS[name](labels, A, B, ids) == pytest.approx(expected, abs=1e-12)
+
+
+NAN = np.where(np.arange(N) == 3, np.nan, A)
+BAD = {
+    "one_class": (np.ones(N, int), A),
+    "no_cases": (np.array([], int), np.array([])),
+    "labels_not_binary": (Y + 1, A),
+    "scores_nan": (Y, NAN),
+    "lengths_differ": (Y, A[:-1]),
+    "not_one_dimensional": (Y[:, None], A),
+    "scores_not_numbers": (Y, A.astype(str)),
+}
+FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
+    "auroc": stats.auroc,
+    "auroc_delong": stats.auroc_delong,
+    "delong_paired_a": lambda y, s: stats.delong_paired(y, s, np.zeros(len(y))),
+    "delong_paired_b": lambda y, s: stats.delong_paired(y, np.zeros(len(y)), s),
+    "roc_curve": stats.roc_curve,
+    "youden_threshold": stats.youden_threshold,
+    "sensitivity_specificity_at": lambda y, s: stats.sensitivity_specificity_at(y, s, threshold=0.5),
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_bad_input_is_an_error(name: str, code: str) -> None:
+    with pytest.raises(StatsError) as caught:
+        FUNCTIONS[name](*BAD[code])
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("patient", "code"),
+    [
+        (PATIENT[:-1], "lengths_differ"),
+        (np.where(PATIENT == 2, np.nan, PATIENT), "patient_missing"),
+        (np.array([None, *PATIENT[1:]], dtype=object), "patient_missing"),
+    ],
+)
+def test_bad_patients(patient: np.ndarray, code: str) -> None:
+    with pytest.raises(StatsError) as caught:
+        stats.auroc_delong(Y, A, patient=patient)
+    assert caught.value.code == code
+
+
+def test_missing_labels_and_small_classes() -> None:
+    with pytest.raises(StatsError) as caught:
+        stats.auroc(np.where(np.arange(N) == 0, np.nan, Y), A)
+    assert caught.value.code == "labels_not_binary"
+    with pytest.raises(StatsError) as caught:
+        stats.auroc_delong(np.array([1, 0, 0]), np.array([1.0, 2.0, 3.0]))
+    assert caught.value.code == "too_few_cases"
+    with pytest.raises(StatsError) as caught:
+        stats.auroc_delong(np.array([1, 1, 0, 0]), np.arange(4.0), patient=np.array([1, 1, 2, 3]))
+    assert caught.value.code == "too_few_cases"
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, float("nan")])
+def test_confidence_out_of_range(confidence: float) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: stats.auroc_delong(Y, A, confidence=confidence),
+        lambda: stats.delong_paired(Y, A, B, confidence=confidence),
+        lambda: stats.wilson_interval(1, 2, confidence=confidence),
+        lambda: stats.newcombe_interval(0.5, positives=3, negatives=3, confidence=confidence),
+    ]
+    for call in calls:
+        with pytest.raises(StatsError) as caught:
+            call()
+        assert caught.value.code == "confidence_out_of_range"
