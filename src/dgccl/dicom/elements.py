@@ -74,12 +74,12 @@ class Elements:
     def pixels_end_early(self) -> bool:
         """The file ends before its pixel data does."""
         place = self.index.get(PIXEL_DATA)
-        return place is not None and place.stop > self.size
+        return place is not None and place[2] > self.size
 
     def raw(self, tag: int) -> bytes:
         """The value's bytes; empty if the element is absent."""
         found = self.index.get(tag)
-        return b"" if found is None else self.data[found.start : found.stop]
+        return b"" if found is None else self.data[found[1] : found[2]]
 
     def text(self, tag: int) -> str:
         """The value as text without padding; empty if the element is absent."""
@@ -118,17 +118,17 @@ class Elements:
         place = self.index.get(sequence)
         if place is None:
             return
+        sequence_vr, position, end, _ = place
         # The content of a sequence written as UN is implicit little endian (PS3.5 section 6.2.2).
         encoding = Encoding(self.explicit, self.little)
-        if place.vr == b"UN":
+        if sequence_vr == b"UN":
             encoding = IMPLICIT
-        position = place.start
-        while position + _ITEM_HEADER <= place.stop:
+        while position + _ITEM_HEADER <= end:
             tag, length = item_at(self.data, position, little=encoding.little)
             position += _ITEM_HEADER
             if tag != ITEM:
                 return
-            stop = place.stop if length == UNDEFINED else position + length
+            stop = end if length == UNDEFINED else position + length
             try:
                 index, position = walk(self.data, position, stop, encoding=encoding)
             except NeedMore as error:
@@ -146,7 +146,7 @@ class Elements:
         for tag, (raw_vr, start, stop, open_length) in self.index.items():
             if not pixels and tag in PIXEL_TAGS:
                 continue
-            vr = None if raw_vr is None else raw_vr.decode("ascii")
+            vr = _text_of(raw_vr)
             length, implicit_value = stop - start, implicit
             if open_length and tag == PIXEL_DATA:
                 length = UNDEFINED
@@ -157,11 +157,18 @@ class Elements:
             values[base] = RawDataElement(base, vr, length, value, start, implicit_value, little)
         dataset = Dataset(values)
         dataset.set_original_encoding(implicit, little, list(self.charset))
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = UID(self.syntax)
+        if pixels:  # decoding them needs the transfer syntax
+            dataset.file_meta = FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = UID(self.syntax)
         return dataset
 
 
+@lru_cache(maxsize=256)
+def _text_of(vr: bytes | None) -> str | None:
+    return None if vr is None else vr.decode("ascii")
+
+
+@lru_cache(maxsize=256)
 def _empty(vr: str | None) -> bytes | None:
     """What pydicom takes for a value without bytes."""
     return cast(bytes | None, empty_value_for_VR(vr, raw=True))

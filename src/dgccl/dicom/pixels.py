@@ -61,12 +61,12 @@ def stored_values(elements: Elements, *, palette: bool = False) -> Shaped[np.nda
 def _native_16_bit(
     elements: Elements, shape: tuple[int, int, int]
 ) -> Shaped[np.ndarray, "frames rows columns"]:
-    place = elements.index[PIXEL_DATA]
+    _, start, stop, _ = elements.index[PIXEL_DATA]
     count = shape[0] * shape[1] * shape[2]
-    if place.stop - place.start < 2 * count:
+    if stop - start < 2 * count:
         raise DicomError(
             "truncated_file",
-            f"The pixel data holds {place.stop - place.start} bytes; {2 * count} were expected.",
+            f"The pixel data holds {stop - start} bytes; {2 * count} were expected.",
             remedy="Export or copy the file again.",
         )
     stored = elements.uint16(0x00280101) or 16
@@ -77,7 +77,7 @@ def _native_16_bit(
             remedy="Convert the series with a current DICOM tool, e.g. dcmdjpeg or gdcmconv.",
         )
     signed = elements.uint16(0x00280103) == 1
-    values = np.frombuffer(elements.data, "<i2" if signed else "<u2", count, place.start).reshape(shape)
+    values = np.frombuffer(elements.data, "<i2" if signed else "<u2", count, start).reshape(shape)
     if stored == 16:
         return values
     # Bits above the stored ones may hold overlays (retired, PS3.5 section 8.1.1) and are no part of the value.

@@ -240,7 +240,7 @@ def _add(groups: dict[_Key, _Group], path: Path, elements: Elements) -> list[Rej
 
 def _without_pixels(elements: Elements) -> Elements:
     place = elements.index.get(PIXEL_DATA)
-    return elements if place is None else replace(elements, data=elements.data[: place.start])
+    return elements if place is None else replace(elements, data=elements.data[: place[1]])
 
 
 def _check_same_instance(earlier: Path, later: Path) -> None:
