@@ -1,6 +1,8 @@
 """Evaluation on run folders whose right answers are known."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from dgccl import stats
 from dgccl.errors import DgcclError, StatsError, TrainingError
 from dgccl.evaluation import evaluate, load_results
-from dgccl.evaluation.compute import SMALL_CLASS, SMALL_COHORT
+from dgccl.evaluation.cohort_facts import SMALL_CLASS, SMALL_COHORT
 
 
 def predictions(run: Path, **chosen: object) -> pd.DataFrame:
@@ -278,9 +280,6 @@ def test_order_of_rows_does_not_matter(make_run: Any) -> None:
 
 
 def test_no_torch() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, dgccl.evaluation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

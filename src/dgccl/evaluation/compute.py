@@ -8,6 +8,7 @@ from jaxtyping import Float64
 
 from dgccl import stats
 from dgccl.errors import StatsError
+from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
 from dgccl.evaluation.embeddings import cosine_similarity
 from dgccl.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from dgccl.evaluation.results import (
@@ -18,7 +19,6 @@ from dgccl.evaluation.results import (
     Figure,
     Gate,
     KolmogorovSmirnov,
-    Meta,
     ModelResult,
     Pattern,
     Quartiles,
@@ -30,10 +30,6 @@ from dgccl.evaluation.run_tables import RunTables, read_tables
 
 CONFIDENCE = 0.95
 CLASS_NAMES = ("benign", "malignant")
-SMALL_COHORT, SMALL_CLASS = 100, 30
-"""Fewer lesions than this, in all or of a class, cannot rank methods: at an AUC of 0.9 the interval of 50 + 50
-lesions is still 0.13 wide, several times the differences between methods that are reported."""
-
 UNDEFINED_ON_DATA = ("one_class", "too_few_cases", "no_variance")
 """Codes of statistics that a sound but small run can leave undefined; any other error is a fault of the run."""
 
@@ -52,10 +48,12 @@ def evaluate(run_dir: Path) -> Results:
         StatsError: all lesions are of one class.
     """
     tables = read_tables(run_dir)
-    warnings = _cohort_warnings(tables)
+    warnings = cohort_warnings(tables)
     models = {name: _evaluate_model(tables, name, warnings) for name in tables.models}
     comparisons = _compare_models(tables, warnings)
-    results = Results(_meta(tables), models, comparisons, PUBLISHED, PUBLISHED_NOTE, warnings)
+    results = Results(
+        describe_run(tables, confidence=CONFIDENCE), models, comparisons, PUBLISHED, PUBLISHED_NOTE, warnings
+    )
     write_results(results, run_dir / RESULTS_FILE)
     return results
 
@@ -68,7 +66,7 @@ def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> Model
     sensitivity, specificity, confusion = _operating_point(rows, thresholds, model, warnings)
     shown = [name for name in tables.predictions["pattern"].unique() if name != tables.full_pattern]
     return ModelResult(
-        auroc=_auroc(rows, f"{model}", warnings),
+        auroc=_auroc(rows, model, warnings),
         auroc_by_fold=[_fold_auroc(rows.loc[rows["fold"] == fold]) for fold in range(tables.folds)],
         threshold_by_fold=thresholds,
         sensitivity=sensitivity,
@@ -247,66 +245,3 @@ def _note(error: StatsError, what: str, warnings: list[str]) -> None:
     if error.code not in UNDEFINED_ON_DATA:
         raise error
     warnings.append(f"{what} is not fully defined: {error.message}")
-
-
-def _cohort(tables: RunTables) -> pd.DataFrame:
-    """The test lesions of the first model, which are those of every model."""
-    return tables.rows(tables.models[0], split="test", pattern=tables.full_pattern)
-
-
-def _is_small(rows: pd.DataFrame) -> bool:
-    malignant = int(rows["y_true"].sum())
-    return len(rows) < SMALL_COHORT or min(malignant, len(rows) - malignant) < SMALL_CLASS
-
-
-def _cohort_warnings(tables: RunTables) -> list[str]:
-    rows = _cohort(tables)
-    malignant, warnings = int(rows["y_true"].sum()), []
-    if tables.run["data_kind"] == "phantom":
-        warnings.append("These are results on a digital phantom. They say nothing about patients.")
-    if _is_small(rows):
-        warnings.append(
-            f"Small cohort: {len(rows)} lesions, {malignant} malignant and {len(rows) - malignant} benign (the rule: "
-            f"fewer than {SMALL_COHORT}, or fewer than {SMALL_CLASS} of a class). Intervals are wide; this cohort "
-            "cannot rank methods."
-        )
-    single = [str(fold) for fold, part in rows.groupby("fold") if part["y_true"].nunique() < 2]
-    if single:
-        warnings.append(f"Test fold {', '.join(single)} holds one class only and has no AUC of its own.")
-    patients = rows["patient_id"].nunique()
-    if patients < len(rows):
-        warnings.append(
-            f"{len(rows)} lesions come from {patients} patients. Intervals of AUCs and of their differences go by "
-            "patient; Wilson intervals and the Kolmogorov-Smirnov test take lesions as independent and are too sure."
-        )
-    lacking = int((rows["modalities_shown"] != tables.full_pattern).sum())
-    if lacking:
-        warnings.append(
-            f"{lacking} of {len(rows)} lesions lack a modality and were scored from what they have; they are left out "
-            "of gate weights, cosines and drops."
-        )
-    return warnings
-
-
-def _meta(tables: RunTables) -> Meta:
-    rows, run = _cohort(tables), tables.run
-    malignant = int(rows["y_true"].sum())
-    bands = ["phantom"] * (run["data_kind"] == "phantom") + ["small_cohort"] * _is_small(rows)
-    command = run["command"]
-    return Meta(
-        run=tables.name,
-        config_name=str(run["config_name"]),
-        data_kind=str(run["data_kind"]),
-        seed=int(run["seed"]),
-        dgccl_version=str(run["dgccl_version"]),
-        cohort_sha256=str(run["cohort_sha256"]),
-        command=command if isinstance(command, str) else " ".join(map(str, command)),
-        n_lesions=len(rows),
-        n_patients=int(rows["patient_id"].nunique()),
-        n_malignant=malignant,
-        n_benign=len(rows) - malignant,
-        folds=tables.folds,
-        modalities=tables.modalities,
-        confidence=CONFIDENCE,
-        bands=bands,
-    )
