@@ -11,7 +11,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
 
-from dgccl.dicom.write import StudyHeader, WrittenSeries, file_head
+from dgccl.dicom.write_headers import StudyHeader
+from dgccl.dicom.write_series import WrittenSeries, file_head
 from dgccl.errors import RoiError
 from dgccl.types import Mask, PointsMm
 
@@ -87,7 +88,7 @@ def write_seg(masks: Mapping[str, Mask], path: Path, *, study: StudyHeader, seri
         for number, name in enumerate(masks, start=1)
     ]
     ds = hd.seg.Segmentation(
-        source_images=[series.headers[k] for k in used],
+        source_images=[series.header(int(k)) for k in used],
         pixel_array=stacked[used].astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=segments,
@@ -102,16 +103,23 @@ def write_seg(masks: Mapping[str, Mask], path: Path, *, study: StudyHeader, seri
         content_label="LESION",
         series_description="Outline of the lesion",
     )
-    # highdicom stamps the clock's time; equal seeds must give equal files.
-    for keyword in ("ContentDate", "SeriesDate", "InstanceCreationDate", "StructureSetDate"):
-        if keyword in ds:
-            setattr(ds, keyword, f"{study.start:%Y%m%d}")
-    for keyword in ("ContentTime", "SeriesTime", "InstanceCreationTime"):
-        if keyword in ds:
-            setattr(ds, keyword, f"{study.start:%H%M%S}")
+    _make_repeatable(ds, study)
     path.parent.mkdir(parents=True, exist_ok=True)
     ds.save_as(path, enforce_file_format=True)
     return path
+
+
+def _make_repeatable(ds: Dataset, study: StudyHeader) -> None:
+    """Replace what highdicom takes from the clock and from chance: equal seeds must give equal files."""
+    for part in ("Content", "Series", "InstanceCreation"):
+        if f"{part}Date" in ds:
+            setattr(ds, f"{part}Date", f"{study.start:%Y%m%d}")
+            setattr(ds, f"{part}Time", f"{study.start:%H%M%S}")
+    for item in ds.get("ContributingEquipmentSequence", []):
+        item.ContributionDateTime = f"{study.start:%Y%m%d%H%M%S}"
+    organization = study.uid("dimension organization", "SEG")
+    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
 
 
 def _refuse_empty(sizes: Mapping[str, int]) -> None:
@@ -127,7 +135,7 @@ def _refuse_empty(sizes: Mapping[str, int]) -> None:
 def _roi_header(study: StudyHeader, series: WrittenSeries, *, modality: str, series_number: int) -> Dataset:
     """Patient, study and series modules, copied from the images."""
     ds = Dataset()
-    source = series.headers[0]
+    source = series.template
     for keyword in (
         "SpecificCharacterSet",
         "PatientName",
@@ -162,9 +170,9 @@ def _roi_header(study: StudyHeader, series: WrittenSeries, *, modality: str, ser
 
 def _referenced_frame(study: StudyHeader, series: WrittenSeries) -> DicomSequence:
     """Frame of reference > study > series > images."""
-    images = [_image_reference(header) for header in series.headers]
+    images = [_image_reference(series, k) for k in range(len(series.paths))]
     of_series = Dataset()
-    of_series.SeriesInstanceUID = series.headers[0].SeriesInstanceUID
+    of_series.SeriesInstanceUID = series.template.SeriesInstanceUID
     of_series.ContourImageSequence = DicomSequence(images)
     of_study = Dataset()
     of_study.ReferencedSOPClassUID = "1.2.840.10008.3.1.2.3.1"  # as every vendor writes it
@@ -176,10 +184,10 @@ def _referenced_frame(study: StudyHeader, series: WrittenSeries) -> DicomSequenc
     return DicomSequence([frame])
 
 
-def _image_reference(header: Dataset) -> Dataset:
+def _image_reference(series: WrittenSeries, k: int) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    item.ReferencedSOPClassUID = series.template.SOPClassUID
+    item.ReferencedSOPInstanceUID = series.changes[k]["SOPInstanceUID"]
     return item
 
 
@@ -190,7 +198,7 @@ def _contour(points_mm: PointsMm, series: WrittenSeries) -> Dataset:
     item.NumberOfContourPoints = len(points_mm)
     item.ContourData = [f"{value:.3f}" for value in points_mm.ravel()]
     k = round(float(series.volume.grid.to_index(points_mm[:1])[0, 0]))
-    item.ContourImageSequence = DicomSequence([_image_reference(series.headers[k])])
+    item.ContourImageSequence = DicomSequence([_image_reference(series, k)])
     return item
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
+AIR_HU = -1000.0
 LUNG_HU = -865.0
 LUNG_SUV = 0.5
 BLOOD_HU = 40.0
@@ -23,8 +24,12 @@ MUSCLE_SUV = 0.7
 FAT_HU = -100.0
 FAT_SUV = 0.3
 BONE_HU = 350.0
-BONE_SUV = 0.9
 MAX_LESION_HU = 150.0
+# Parenchyma on two scales: lobules of about 9 mm, and what lies below the resolution of single vessels.
+COARSE_MM, COARSE_NODES = 9.0, 24
+FINE_MM, FINE_NODES = 2.2, 48
+TEXTURE_HU = 20.0
+TEXTURE_SUV = 0.06
 Latent = Mapping[str, float | int | str]
 
 
@@ -47,6 +52,12 @@ class Blob:
     waves: Float64[np.ndarray, "waves 3"]
     phases: Float64[np.ndarray, "waves"]
     amplitude: float
+
+    @property
+    def bound_mm(self) -> float:
+        """Radius of a ball around the center that holds the whole blob, mm."""
+        longest = 1.0 / float(np.linalg.svd(self.shape, compute_uv=False).min())
+        return self.radius_mm * longest * (1.0 + self.amplitude * len(self.waves))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +113,8 @@ class Anatomy:
     Args:
         layers: in painting order.
         lesion: the outline of the lesion, spicules left out as readers do.
-        texture: relative density of lung on a lattice of `TEXTURE_MM` around the lesion, mean 0, SD 1.
+        coarse_texture: relative density of lung on a lattice of `COARSE_MM`, mean 0, SD 1.
+        fine_texture: the same on a lattice of `FINE_MM`, skewed to the dense side as small vessels make it.
         gradient_hu_per_mm: density towards the back, where blood pools.
         breathing_mm: peak-to-peak motion along z, mm.
         pet_shift_mm: where PET's mean position lies relative to CT's, mm.
@@ -110,15 +122,11 @@ class Anatomy:
 
     layers: tuple[Layer, ...]
     lesion: Blob
-    texture: Float[np.ndarray, "z y x"]
+    coarse_texture: Float[np.ndarray, "coarse coarse coarse"]
+    fine_texture: Float[np.ndarray, "fine fine fine"]
     gradient_hu_per_mm: float
     breathing_mm: float
     pet_shift_mm: Float64[np.ndarray, "3"]
-
-
-TEXTURE_MM = 5.0
-TEXTURE_NODES = 48
-TEXTURE_HU = 22.0
 
 
 def build_anatomy(latent: Latent, rng: np.random.Generator) -> Anatomy:
@@ -141,7 +149,8 @@ def build_anatomy(latent: Latent, rng: np.random.Generator) -> Anatomy:
     return Anatomy(
         layers=tuple(layers),
         lesion=lesion,
-        texture=rng.standard_normal((TEXTURE_NODES,) * 3, dtype=np.float32),
+        coarse_texture=rng.standard_normal((COARSE_NODES,) * 3, dtype=np.float32),
+        fine_texture=rng.standard_exponential((FINE_NODES,) * 3, dtype=np.float32) - 1.0,
         gradient_hu_per_mm=float(rng.uniform(0.15, 0.5)),
         breathing_mm=float(latent["breathing_mm"]),
         pet_shift_mm=rng.normal(0.0, (1.0, 1.0, 1.5)),
@@ -153,15 +162,15 @@ def _lesion_blob(latent: Latent, rng: np.random.Generator) -> Blob:
     axes = np.exp(rng.normal(0.0, 0.13, 3))
     axes /= np.cbrt(axes.prod())
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    waves = rng.normal(size=(6, 3))
-    waves *= rng.uniform(2.0, 5.0, (6, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
+    waves = rng.normal(size=(5, 3))
+    waves *= rng.uniform(2.5, 8.0, (5, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
     return Blob(
         center_mm=np.zeros(3),
         radius_mm=float(latent["diameter_mm"]) / 2,
         shape=rotation / axes,
         waves=waves,
-        phases=rng.uniform(0, 2 * np.pi, 6),
-        amplitude=0.03 + 0.05 * float(latent["spiculation"]),
+        phases=rng.uniform(0, 2 * np.pi, 5),
+        amplitude=0.02 + 0.035 * float(latent["spiculation"]),
     )
 
 
@@ -176,11 +185,11 @@ def _lesion_layers(latent: Latent, lesion: Blob, rng: np.random.Generator) -> li
     layers = []
     if (strength := float(latent["inflammation"])) > 0:
         layers.append(
-            Layer(lesion, hu=-350.0, suv=0.0, opacity=0.15 + 0.55 * strength, halo_mm=3.5, in_pet=False)
+            Layer(lesion, hu=-350.0, suv=0.0, opacity=0.25 + 0.55 * strength, halo_mm=3.5, in_pet=False)
         )
     solid = float(latent["solid_fraction"])
     outer_hu = density_hu if solid in (0.0, 1.0) else glass_hu
-    layers += [Layer(tube, hu=min(outer_hu, 0.0), suv=BLOOD_SUV / 2) for tube in spicules]
+    layers += [Layer(tube, hu=min(outer_hu, 0.0), suv=0.0, in_pet=False) for tube in spicules]
     # Glass takes up in proportion to its tissue; a lesion all of glass has the uptake that the law states.
     avid = float(latent["avid_fraction"])
     outer_suv = uptake if avid == 1.0 else max(LUNG_SUV, uptake * (1000.0 + glass_hu) / 1000.0 * 0.5)
@@ -205,11 +214,11 @@ def _shrunk(lesion: Blob, factor: float, offset: Float64[np.ndarray, "3"]) -> Bl
 
 def _spicules(spiculation: float, lesion: Blob, rng: np.random.Generator) -> list[Tube]:
     """Thin strands that radiate from the margin: their number and length grow with spiculation."""
-    count = rng.poisson(26.0 * spiculation)
+    count = rng.poisson(60.0 * spiculation)
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    lengths = (1.5 + 7.0 * spiculation * rng.beta(2.0, 3.0, count)) * (lesion.radius_mm / 10.0) ** 0.5
-    roots = rng.uniform(0.5, 1.1, count) * (lesion.radius_mm / 8.0) ** 0.5
+    lengths = (2.0 + 11.0 * spiculation * rng.beta(2.0, 3.0, count)) * (lesion.radius_mm / 10.0) ** 0.5
+    roots = rng.uniform(0.7, 1.4, count) * (lesion.radius_mm / 8.0) ** 0.5
     return [
         Tube(0.8 * lesion.radius_mm * d, (lesion.radius_mm + length) * (d + tilt), root, 0.25)
         for d, length, root, tilt in zip(
@@ -226,12 +235,13 @@ def _vessels(radius_mm: float, rng: np.random.Generator) -> list[Layer]:
     for _ in range(9):
         start = hilum + rng.normal(0.0, 14.0, 3)
         target = rng.uniform(-60.0, 60.0, 3)
-        _branch(start, target, float(rng.uniform(1.8, 3.2)), 2, rng, tubes)
+        _branch(start, target, float(rng.uniform(1.4, 2.8)), 3, rng, tubes)
     if rng.random() < 0.5:
         middle = 0.5 * hilum + rng.normal(0.0, 6.0, 3)
         tubes += [Tube(hilum, middle, 2.0, 1.5), Tube(middle, np.zeros(3), 1.5, 0.9)]
     keep = [tube for tube in tubes if _distance_to_origin(tube) > radius_mm + 2.0 or not tube.end_mm.any()]
-    return [Layer(tube, hu=BLOOD_HU, suv=BLOOD_SUV) for tube in keep]
+    # Below this radius a vessel adds less than the noise to PET.
+    return [Layer(t, hu=BLOOD_HU, suv=BLOOD_SUV, in_pet=t.start_radius_mm > 1.2) for t in keep]
 
 
 def _branch(
@@ -245,14 +255,14 @@ def _branch(
     """A vessel in two bent pieces towards `target`, then two thinner ones."""
     middle = (start + target) / 2 + rng.normal(0.0, 0.1 * np.linalg.norm(target - start), 3)
     tubes.append(Tube(start, middle, radius_mm, 0.85 * radius_mm))
-    tubes.append(Tube(middle, target, 0.85 * radius_mm, 0.7 * radius_mm))
+    tubes.append(Tube(middle, target, 0.85 * radius_mm, (0.7 if depth else 0.3) * radius_mm))
     if depth == 0:
         return
     for _ in range(2):
         direction = (target - middle) + rng.normal(0.0, 0.5 * np.linalg.norm(target - middle), 3)
         direction /= np.linalg.norm(direction)
-        # Murray's law: two equal daughters have 2^(-1/3) = 0.79 of the parent's radius.
-        _branch(target, target + direction * rng.uniform(14.0, 30.0), 0.55 * radius_mm, depth - 1, rng, tubes)
+        # Murray's law for two equal daughters: 2^(-1/3) = 0.79 of the parent's radius, here 0.7 at its end.
+        _branch(target, target + direction * rng.uniform(10.0, 24.0), 0.58 * radius_mm, depth - 1, rng, tubes)
 
 
 def _distance_to_origin(tube: Tube) -> float:
@@ -266,9 +276,11 @@ def _chest_wall(
 ) -> list[Layer]:
     """Intercostal muscle, ribs and the fat outside, if near enough to be in the picture."""
     curvature = float(rng.uniform(85.0, 120.0))
+    skin = float(rng.uniform(24.0, 50.0))
     layers = [
         Layer(Wall(normal, distance_mm, curvature), hu=MUSCLE_HU, suv=MUSCLE_SUV),
         Layer(Wall(normal, distance_mm + 16.0, curvature + 16.0), hu=FAT_HU, suv=FAT_SUV),
+        Layer(Wall(normal, distance_mm + skin, curvature + skin), hu=AIR_HU, suv=0.0),
     ]
     tangent = np.array([-normal[1], normal[0], 0.0])
     outward = np.array([normal[0], normal[1], 0.0])
@@ -285,7 +297,8 @@ def _chest_wall(
             for a in angles
         ]
         layers += [
-            Layer(Tube(a, b, 5.0, 5.0), hu=BONE_HU, suv=BONE_SUV) for a, b in itertools.pairwise(knots)
+            Layer(Tube(a, b, 5.0, 5.0), hu=BONE_HU, suv=MUSCLE_SUV, in_pet=False)
+            for a, b in itertools.pairwise(knots)
         ]
     return layers
 

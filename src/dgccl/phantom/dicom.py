@@ -13,16 +13,10 @@ import numpy as np
 import pandas as pd
 
 from dgccl import __version__
-from dgccl.dicom.write import (
-    CtProtocol,
-    PatientHeader,
-    PetProtocol,
-    StudyHeader,
-    WrittenSeries,
-    write_ct,
-    write_pet,
-)
+from dgccl.dicom.write import write_ct, write_pet
+from dgccl.dicom.write_headers import CtProtocol, PatientHeader, PetProtocol, StudyHeader
 from dgccl.dicom.write_roi import write_rtstruct, write_seg
+from dgccl.dicom.write_series import WrittenSeries
 from dgccl.errors import CohortError
 from dgccl.phantom.acquisition import Scanner, sample_acquisitions, scanner_of
 from dgccl.phantom.imaging import F18_HALF_LIFE_S, Drawn, draw
@@ -31,13 +25,14 @@ from dgccl.phantom.outline import outline_contours, outline_mask, reader_outline
 from dgccl.types import PointMm
 from dgccl.volume import Grid
 
-CT_FIELD_MM = (84.0, 90.0)
+CT_FIELD_MM = (78.0, 90.0)
 PET_VOXELS = 40
 SEG_SHARE = 0.2
 GE_ADMIN_SHARE = 0.5
 EPOCH = datetime(2020, 1, 6)
 ROI_NAME = "Lesion_1"
-Progress = Callable[[int, int], None]
+MIN_JOBS_A_WORKER = 4  # starting a process costs about as much as writing this many patients
+Progress = Callable[[str, int, int], None]
 
 
 def sample_cohort(patients: int, seed: int, *, law: LesionLaw | None = None) -> pd.DataFrame:
@@ -109,7 +104,7 @@ def write_phantom(
         seed: of everything random.
         law: settings of the lesion's law.
         workers: processes; by default one a core.
-        progress: called with (patients done, patients) as they finish.
+        progress: called with ("phantom", patients done, patients) as they finish.
 
     Returns:
         `out`, holding one folder a patient, `labels.csv`, `truth.csv` and, once all is written, `phantom.json`.
@@ -125,9 +120,9 @@ def write_phantom(
     jobs = [(row, seed, index, out / row["patient_id"]) for index, row in enumerate(rows)]
     for done, _ in enumerate(_run(jobs, workers or os.cpu_count() or 1), start=1):
         if progress is not None:
-            progress(done, patients)
+            progress("phantom", done, patients)
     labels = cohort[["patient_id", "label", "site", "sex", "age_years"]]
-    labels.insert(1, "roi_name", ROI_NAME)
+    labels.insert(1, "lesion", ROI_NAME)
     _write_text(out / "labels.csv", labels.to_csv(index=False))
     _write_text(out / "truth.csv", cohort.assign(law_version=LAW_VERSION).to_csv(index=False))
     _write_text(out / "phantom.json", json.dumps(settings | {"complete": True}, indent=1) + "\n")
@@ -212,12 +207,13 @@ def _write_outline(
 
 def _run(jobs: list[tuple], workers: int) -> Iterator[None]:
     """Do the jobs in this process or in several, yielding as they finish."""
-    if workers == 1 or len(jobs) == 1:
+    workers = min(workers, len(jobs) // MIN_JOBS_A_WORKER)
+    if workers <= 1:
         for job in jobs:
             write_patient(*job)
             yield
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures: list[Future] = [pool.submit(write_patient, *job) for job in jobs]
         try:
             for future in as_completed(futures):

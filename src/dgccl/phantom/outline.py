@@ -6,7 +6,7 @@ import contourpy
 import numpy as np
 
 from dgccl.phantom.anatomy import Anatomy, Blob
-from dgccl.phantom.imaging import blob_depth, grid_axes
+from dgccl.phantom.render import blob_depth, grid_axes
 from dgccl.types import Mask, PointMm, PointsMm
 from dgccl.volume import Grid
 
@@ -42,13 +42,13 @@ def outline_contours(outline: Blob, grid: Grid, center_mm: PointMm) -> list[Poin
         Contours (n, 3), LPS mm, from the lowest slice up; the last point is not the first again.
     """
     z, y, x = grid_axes(grid, center_mm)
-    reach = 1.6 * outline.radius_mm
+    reach = outline.bound_mm
     depth_axes = (z[np.abs(z - outline.center_mm[2]) <= reach], y, x)
     depth = blob_depth(outline, depth_axes)
     contours = []
     for height, plane in zip(depth_axes[0], depth, strict=True):
         for line in contourpy.contour_generator(x, y, plane).lines(0.0):
-            points = np.asarray(line, float)[:-1]
+            points = np.asarray(line, float)[:-1:2]  # a point a pixel or so, as drawing tools store
             if len(points) >= 3:
                 contours.append(np.column_stack([points, np.full(len(points), height)]) + center_mm)
     return contours
