@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from safetensors.numpy import save, save_file
 
 from dgccl.cohort import LESION_COLUMNS, Cohort, open_cohort
@@ -200,3 +202,14 @@ def _embeddings(run: Path, predictions: pd.DataFrame, rng: np.random.Generator) 
         for kind in kinds
     }
     save_file(tensors | {"dgccl/row": np.arange(len(rows))}, run / "embeddings.safetensors")
+
+
+@pytest.fixture(scope="session", name="make_run")
+def _make_run() -> Callable[..., MadeRun]:
+    return make_run
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRun:
+    """One run of both models that the tests read and do not change."""
+    return make_run(tmp_path_factory.mktemp("made"))

@@ -13,7 +13,7 @@ from dgccl.report import style, text
 from dgccl.report.style import CLASS_COLORS, CLASS_MARKERS, CLASS_NAMES, Drawing, Line
 
 WIDTH_IN = 4.6
-_CHANCE = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
+_CHANCE: dict[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
 
 def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
@@ -131,11 +131,11 @@ def gate_weights(
         for kind in CLASS_NAMES
         for m in modalities
     )
-    test = f"Kolmogorov-Smirnov statistic {text.number(ks['statistic'])}, p {text.relation(ks['p'])}"
-    label = f"Gate weights of {text.model_name(name)} by class. {medians}. {test}."
+    test = f"Kolmogorov-Smirnov statistic {text.number(ks['statistic'])}, {text.relation(ks['p'])}"
+    label = f"Gate weights of {text.model_words(name)} by class. {medians}. {test}."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=3.5, name=f"gate-{name}", label=label)
     caption = (
-        f"Gate weights of {text.model_name(name)} on the test lesions, by true class: quartiles and every lesion. "
+        f"Gate weights of {text.model_words(name)} on the test lesions, by true class: quartiles and every lesion. "
         f"Benign against malignant: {test}."
     )
     return Drawing(svg, label, caption)
@@ -263,10 +263,10 @@ def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]
         handles, names = grid[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=2)
 
-    label = f"t-SNE maps of the fused embeddings of {text.model_name(name)}, one for each fold, by class."
+    label = f"t-SNE maps of the fused embeddings of {text.model_words(name)}, one for each fold, by class."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name=f"map-{name}", label=label)
     caption = (
-        f"t-SNE of the fused embeddings of {text.model_name(name)}, test lesions, cosine distance. Each fold has a "
+        f"t-SNE of the fused embeddings of {text.model_words(name)}, test lesions, cosine distance. Each fold has a "
         "network of its own, so each has a map of its own; axes have no unit and distances between groups no meaning."
     )
     return Drawing(svg, label, caption)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgccl.cohort import Cohort
@@ -142,7 +142,7 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         if lacking:
             notes.append(f"{text.listing(lacking)}: {words}.")
     for name in lines:
-        maps, said = _embedding_map(run, name)
+        maps, said = embedding_maps(run, name)
         drawings += maps
         notes += said
     title = f"{text.listing([text.modality_name(name) for name in modalities])}, gate and embeddings"
@@ -154,30 +154,30 @@ def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     for name, line in lines.items():
         history = run.history.loc[run.history["model"] == name]
         if history.empty:
-            notes.append(f"history.csv has no training history of {text.model_name(name)}.")
+            notes.append(f"history.csv has no training history of {text.model_words(name)}.")
         else:
             drawings.append(figures.training(name, history, line))
     return Section("training", "Training", notes=tuple(notes), drawings=tuple(drawings))
 
 
-def _embedding_map(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
+def embedding_maps(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
     """The t-SNE map of one model, and what had to be left out of it."""
     fused = run.fused.get(name)
     if fused is None:
-        return [], [f"The run stores no fused embeddings of {text.model_name(name)}, hence no t-SNE map."]
-    layouts: dict[int, Any] = {}
-    small = []
-    for fold, rows in fused.rows.groupby("fold").groups.items():
-        if len(rows) < SMALLEST_MAP:
-            small.append(int(fold))
+        return [], [f"The run stores no fused embeddings of {text.model_words(name)}, hence no t-SNE map."]
+    fold, y_true = (fused.rows[name].to_numpy(np.int64) for name in ("fold", "y_true"))
+    layouts, small = {}, []
+    for number in np.unique(fold).tolist():
+        chosen = fold == number
+        if chosen.sum() < SMALLEST_MAP:
+            small.append(str(number))
         else:
-            index = rows.to_numpy()
-            layouts[int(fold)] = (tsne_layout(fused.vectors[index]), fused.rows["y_true"].to_numpy()[index])
+            layouts[number] = (tsne_layout(fused.vectors[chosen]), y_true[chosen])
     notes = []
     if small:
-        folds = f"fold{'s' if len(small) > 1 else ''} {text.listing([str(fold) for fold in small])}"
+        folds = f"fold{'s' if len(small) > 1 else ''} {text.listing(small)}"
         notes.append(
-            f"No t-SNE map of {text.model_name(name)} for {folds}: fewer than {SMALLEST_MAP} test lesions have "
+            f"No t-SNE map of {text.model_words(name)} for {folds}: fewer than {SMALLEST_MAP} test lesions have "
             "no neighborhoods to show."
         )
     return ([figures.embedding_map(name, layouts)] if layouts else []), notes
@@ -196,7 +196,7 @@ def _gallery(run: RunFiles, cohort: Cohort) -> Section:
         "where the outline (blue) is largest; the patient's left is on the right of the picture. CT in the lung "
         "window, or in the soft-tissue window where the box holds no lung. PET as SUVbw, white to black."
     )
-    return Section("gallery", "Lesions: the surest and the worst", lead, groups=tuple(groups))
+    return Section("gallery", "Lesions: surest and worst", lead, groups=tuple(groups))
 
 
 def _cohort(cohort: Cohort) -> Section:

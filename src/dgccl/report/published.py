@@ -79,4 +79,4 @@ def _published(entry: Mapping[str, Any]) -> str:
     value = entry["value"]
     if "ci_low" in entry:
         return text.estimate({"estimate": value} | dict(entry))
-    return str(value)
+    return value if isinstance(value, str) else f"{value:g}"

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ _MORE_LINES = (
     ("#004C73", (0, (1, 1))), ("#994F7A", (0, (7, 2))),
 )  # fmt: skip
 
-_RC = {
+_RC: Any = {  # matplotlib's stubs want a literal type for each key
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 9.5,

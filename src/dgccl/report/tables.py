@@ -160,7 +160,7 @@ def gate_weights(run: RunFiles, gates: Mapping[str, Mapping[str, Any]]) -> Table
             )
             rows.append((f"{text.model_name(name)}, {text.modality_name(modality)} weight", *quartiles))
     tests = "; ".join(
-        f"{text.model_name(name)}, statistic {text.number(gate['ks']['statistic'])}, p {text.relation(gate['ks']['p'])}"
+        f"{text.model_name(name)}, statistic {text.number(gate['ks']['statistic'])}, {text.relation(gate['ks']['p'])}"
         for name, gate in gates.items()
     )
     note = f"Median [first, third quartile]. Kolmogorov-Smirnov test between the classes: {tests}."

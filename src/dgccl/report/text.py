@@ -26,13 +26,15 @@ def is_missing(value: float | None) -> bool:
     return value is None or not math.isfinite(value)
 
 
-def number(value: float | None, *, digits: int = 3) -> str:
+def number(value: float | None, *, digits: int = 3, signed: bool = False) -> str:
     """A number with a fixed count of decimals and a true minus sign; absent numbers are said to be so."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     text = f"{value:.{digits}f}"
     if float(text) == 0.0:
         text = text.lstrip("-")
+    elif signed and value > 0:
+        text = f"+{text}"
     return text.replace("-", MINUS)
 
 
@@ -64,9 +66,9 @@ def p_value(value: float | None) -> str:
 
 
 def relation(p: float | None) -> str:
-    """A p value with its relation, not to be broken over lines: `= 0.012`, `< 0.001`."""
+    """A p value as it stands in a sentence, not to be broken over lines: `p = 0.012`, `p < 0.001`."""
     words = p_value(p)
-    return (words if words.startswith(("<", "not")) else f"= {words}").replace(" ", "\u00a0")
+    return f"p {words if words.startswith(('<', 'not')) else f'= {words}'}".replace(" ", "\u00a0")
 
 
 def quartiles(values: Sequence[float] | np.ndarray, *, digits: int) -> str:

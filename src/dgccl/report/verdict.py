@@ -53,8 +53,8 @@ def _comparison(entry: Mapping[str, Any], primary: str) -> str:
     low, high = sorted((sign * entry["ci_low"], sign * entry["ci_high"]))
     pair = f"{text.model_name(primary)} minus {text.model_words(other)}"
     said = (
-        f"{pair}: difference of AUC {text.number(sign * entry['difference'])} "
-        f"(95% interval {text.number(low)} to {text.number(high)}; Holm-corrected p {text.relation(entry['p_holm'])})."
+        f"{pair}: difference of AUC {text.number(sign * entry['difference'], signed=True)} "
+        f"(95% interval {text.number(low)} to {text.number(high)}; Holm-corrected {text.relation(entry['p_holm'])})."
     )
     if low <= 0.0 <= high:
         return f"{said} The interval includes zero: no difference was shown, which does not show that they are equal."
@@ -68,7 +68,7 @@ def _missing(pattern: str, drop: Mapping[str, Any]) -> str:
     """Whether the loss of AUC stays within the allowed one, by the ends of its interval."""
     if text.is_missing(drop["estimate"]):
         return f"With {pattern}, the change of AUC is not defined."
-    said = f"With {pattern}, the AUC changes by {text.number(-drop['estimate'])}"
+    said = f"With {pattern}, the AUC changes by {text.number(-drop['estimate'], signed=True)}"
     if text.is_missing(drop["ci_low"]) or text.is_missing(drop["ci_high"]):
         return f"{said}; no interval could be computed."
     said += f" (95% interval {text.number(-drop['ci_high'])} to {text.number(-drop['ci_low'])})"
