@@ -84,7 +84,7 @@ def load_series(files: SeriesFiles) -> LoadedSeries:
     first = slices[0]
     _check_alike(slices)
     if files.modality == "CT":
-        _check_hounsfield(first.frame)
+        _check_hounsfield(slices)
     positions = np.array([piece.position_mm for piece in slices])
     _check_time(slices, positions)
     spacing = (float(first.pixel_spacing_mm[0]), float(first.pixel_spacing_mm[1]))
@@ -206,12 +206,12 @@ def _rescaled(slices: list[_Slice]) -> Float32[np.ndarray, "z y x"]:
     return volume
 
 
-def _check_hounsfield(frame: Elements) -> None:
-    rescale_type = frame.text(_RESCALE_TYPE)
-    if rescale_type not in _HU_TYPES:
+def _check_hounsfield(slices: list[_Slice]) -> None:
+    others = {piece.frame.text(_RESCALE_TYPE) for piece in slices}.difference(_HU_TYPES)
+    if others:
         raise DicomError(
             "not_hounsfield",
-            f"The CT series is in units {rescale_type!r}; Hounsfield units were expected.",
+            f"The CT series is in units {', '.join(sorted(others))}; Hounsfield units were expected.",
             remedy="Select the plain CT series, not a material or effective-number map.",
         )
 
