@@ -15,7 +15,7 @@ FLOORS = [
     ["study", "lesion", "cohort", "labels", "sources", "ingest", "phantom"],
     ["dataset", "augmentation"],
     ["model"],
-    ["run_dir", "predict", "lightning_fold", "training"],
+    ["run_dir", "predict", "lightning_state", "lightning_fold", "training"],
     ["evaluation"],
     ["report"],
     ["cli"],

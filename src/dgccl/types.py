@@ -22,8 +22,8 @@ Mask = Bool[np.ndarray, "z y x"]
 Affine = Float64[np.ndarray, "4 4"]
 """Maps homogeneous array indices (k, j, i, 1), in array order (z, y, x), to (x, y, z, 1) in LPS mm."""
 
-PointsMm = Float64[np.ndarray, "n 3"]
-"""Points (x, y, z) in LPS mm."""
+PointsMm = Float64[np.ndarray, "_n 3"]
+"""Points (x, y, z) in LPS mm; the count is not bound, so that lists of contours may differ in it."""
 
 PointMm = Float64[np.ndarray, "3"]
 """One point (x, y, z) in LPS mm."""
