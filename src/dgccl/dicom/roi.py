@@ -13,13 +13,14 @@ from dgccl.dicom.elements import Elements, open_elements
 from dgccl.dicom.geometry import POSITION_TOLERANCE
 from dgccl.errors import DicomError, RoiError
 from dgccl.roi import Roi, rasterize_contours
-from dgccl.types import PointsMm
 from dgccl.volume import Grid
 
 Modality = Literal["ct", "pet"]
 Images = Mapping[str, tuple[Grid, Modality]]
 """Series Instance UID to the grid of the loaded image and its modality."""
 
+# Contours of a list differ in length, so their axis has no name (`PointsMm` would bind it to one size).
+_Points = Float64[np.ndarray, "_ 3"]
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _PLANAR_SLICES = 0.5
 
@@ -100,7 +101,7 @@ def _contoured(roi_contour: Elements | None, series_of: dict[str, str], images: 
     return Roi(name, rasterize_contours(_on_slices(points, grid, name=name), grid, name=name), modality)
 
 
-def _points(contour: Elements, *, name: str) -> PointsMm:
+def _points(contour: Elements, *, name: str) -> _Points:
     try:
         values = contour.floats(0x30060050)
         return values.reshape(-1, 3)
@@ -140,7 +141,7 @@ def _drawn_image(
     return images[present[0]]
 
 
-def _on_slices(contours_mm: list[PointsMm], grid: Grid, *, name: str) -> list[PointsMm]:
+def _on_slices(contours_mm: list[_Points], grid: Grid, *, name: str) -> list[_Points]:
     """Contours moved onto the slices that they stand for.
 
     Contours on the image's slices stay. Where planes are denser, each slice takes the plane nearest to it;
@@ -175,7 +176,7 @@ def _on_slices(contours_mm: list[PointsMm], grid: Grid, *, name: str) -> list[Po
     return moved
 
 
-def _planes(indices: list[Float64[np.ndarray, "_ 3"]]) -> dict[float, list[Float64[np.ndarray, "_ 3"]]]:
+def _planes(indices: list[_Points]) -> dict[float, list[_Points]]:
     """Contours by the plane they lie on, as a fractional slice index, from low to high."""
     planes: dict[float, list[np.ndarray]] = {}
     current = -np.inf

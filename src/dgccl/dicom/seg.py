@@ -20,6 +20,7 @@ from dgccl.volume import Grid, Volume
 
 _FRACTION_INSIDE = 0.5
 _SEGMENT_NUMBER, _SEGMENT_LABEL, _REFERENCED_SEGMENT = 0x00620004, 0x00620005, 0x0062000B
+_BACKGROUND = "125040"  # (125040, DCM, "Background"): the label map's zero, no region
 _EXPORT = "Export the segmentation again."
 
 
@@ -38,7 +39,7 @@ def read_seg(
             reading then goes on with the next. Without it the first such segment raises.
 
     Returns:
-        One entry a segment, in the order of the file.
+        One entry a segment other than the background, in the order of the file.
 
     Raises:
         RoiError: `not_seg`, `referenced_series_missing`, `seg_geometry`, or a segment's: `empty_outline`,
@@ -57,6 +58,8 @@ def read_seg(
     grid, slices = _frame_grid(frames, values.shape[1:])
     rois = []
     for segment in elements.items(0x00620002):
+        if any(code.text(0x00080100) == _BACKGROUND for code in segment.items(0x0062000F)):
+            continue
         name = segment.text(_SEGMENT_LABEL)
         try:
             mask = _segment_mask(elements, frames, values, slices, number=segment.uint16(_SEGMENT_NUMBER))
