@@ -35,8 +35,10 @@ def test_headline_figures(make_run: Any) -> None:
         rows = predictions(run, model=name, split="test", pattern="ct+pet")
         model = results.models[name]
         y, score = rows["y_true"].to_numpy(), rows["y_score"].to_numpy()
-        assert model.auroc.estimate == pytest.approx(roc_auc_score(y, score), abs=1e-12)
-        assert (model.auroc.method, model.auroc.n) == ("delong", 80)
+        assert model.auroc_pooled.estimate == pytest.approx(roc_auc_score(y, score), abs=1e-12)
+        assert (model.auroc_pooled.method, model.auroc_pooled.n) == ("delong", 80)
+        assert model.auroc.estimate == pytest.approx(np.mean(np.array(model.auroc_by_fold, float)), abs=1e-12)
+        assert (model.auroc.method, model.auroc.n) == ("stratified_delong", 80)
         for fold, value in enumerate(model.auroc_by_fold):
             part = rows.loc[rows["fold"] == fold]
             assert value == pytest.approx(roc_auc_score(part["y_true"], part["y_score"]), abs=1e-12)
@@ -73,7 +75,10 @@ def test_patterns_and_drop(make_run: Any) -> None:
     full = predictions(run, model="dgccl", split="test", pattern="ct+pet")
     shown = predictions(run, model="dgccl", split="test", pattern="pet")
     expected = stats.delong_paired(
-        full["y_true"].to_numpy(), full["y_score"].to_numpy(), shown["y_score"].to_numpy()
+        full["y_true"].to_numpy(),
+        full["y_score"].to_numpy(),
+        shown["y_score"].to_numpy(),
+        stratum=full["fold"].to_numpy(),
     )
     drop = pattern["pet"].drop
     assert (drop.estimate, drop.ci_low, drop.ci_high, drop.p) == (
@@ -110,12 +115,26 @@ def test_several_lesions_of_a_patient_make_intervals_go_by_patient(make_run: Any
     results = evaluate(run)
     rows = predictions(run, model="dgccl", split="test", pattern="ct+pet")
     y, score, patient = (rows[name].to_numpy() for name in ("y_true", "y_score", "patient_id"))
-    expected = stats.auroc_delong(y, score, patient=patient.astype(str))
+    expected = stats.auroc_delong(y, score, patient=patient.astype(str), stratum=rows["fold"].to_numpy())
     auroc = results.models["dgccl"].auroc
-    assert (auroc.method, auroc.ci_low) == ("clustered_delong", expected.ci_low)
-    assert results.delong[0].method == "clustered_paired_delong"
+    assert (auroc.method, auroc.ci_low) == ("clustered_stratified_delong", expected.ci_low)
+    assert results.delong[0].method == "clustered_stratified_paired_delong"
     assert results.meta.n_patients == 40
     assert any("40 patients" in warning and "Wilson" in warning for warning in results.warnings)
+
+
+def test_folds_on_different_scales_keep_their_area(make_run: Any) -> None:
+    run = make_run()
+    before = evaluate(run)
+    table = pd.read_parquet(run / "predictions.parquet")
+    rewrite(run, table.assign(y_score=0.25 * table["fold"] + 0.25 * table["y_score"]))
+    after = evaluate(run)
+    model, same = after.models["dgccl"], before.models["dgccl"]
+    assert (model.auroc, model.roc, after.delong) == (same.auroc, same.roc, before.delong)
+    assert model.auroc_pooled.estimate is not None
+    assert model.auroc_pooled.estimate < 0.7
+    assert sum("different scales" in warning for warning in after.warnings) == 2
+    assert not any("different scales" in warning for warning in before.warnings)
 
 
 def test_gate_weights_by_class(make_run: Any) -> None:

@@ -19,17 +19,22 @@ PATIENT = np.arange(N) // 2
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[float, ...]]
 
 
-def _interval(*, method: Literal["delong", "logit"] = "delong", clustered: bool = False) -> Metric:
+def _interval(
+    *, method: Literal["delong", "logit"] = "delong", clustered: bool = False, strata: int = 1
+) -> Metric:
     def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
-        found = stats.auroc_delong(y, a, patient=patient if clustered else None, method=method)
+        stratum = patient % strata
+        found = stats.auroc_delong(
+            y, a, patient=patient if clustered else None, stratum=stratum, method=method
+        )
         return found.estimate, found.ci_low, found.ci_high
 
     return metric
 
 
-def _paired(*, clustered: bool) -> Metric:
+def _paired(*, clustered: bool, strata: int = 1) -> Metric:
     def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
-        found = stats.delong_paired(y, a, b, patient=patient if clustered else None)
+        found = stats.delong_paired(y, a, b, patient=patient if clustered else None, stratum=patient % strata)
         return found.difference, found.ci_low, found.ci_high, found.z, found.p
 
     return metric
@@ -43,6 +48,11 @@ def _called(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) ->
     )
 
 
+def _mean_curve(y: np.ndarray, a: np.ndarray, stratum: np.ndarray) -> tuple[float, ...]:
+    curve = stats.average_roc_curve(y, a, stratum=stratum)
+    return tuple(np.interp(np.linspace(0.013, 1, 29), curve.fpr, curve.tpr))
+
+
 METRICS: dict[str, Metric] = {
     "auroc": lambda y, a, b, patient: (stats.auroc(y, a),),
     "delong": _interval(),
@@ -50,6 +60,12 @@ METRICS: dict[str, Metric] = {
     "clustered_delong": _interval(clustered=True),
     "paired_delong": _paired(clustered=False),
     "clustered_paired_delong": _paired(clustered=True),
+    "stratified_delong": _interval(strata=3),
+    "clustered_stratified_delong": _interval(clustered=True, strata=3),
+    "stratified_paired_delong": _paired(clustered=False, strata=3),
+    "average_roc_curve": lambda y, a, b, patient: tuple(
+        stats.average_roc_curve(y, a, stratum=patient % 3).tpr
+    ),
     "youden": _called,
     "kolmogorov_smirnov": lambda y, a, b, patient: (
         stats.kolmogorov_smirnov(a[y == 1], a[y == 0]).statistic,
@@ -72,7 +88,9 @@ def test_monotone_transform(name: str, transform: Callable[[np.ndarray], np.ndar
     assert METRICS[name](Y, transform(A), transform(B), PATIENT) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("youden", "roc_curve")])
+@pytest.mark.parametrize(
+    "name", [name for name in METRICS if name not in ("youden", "roc_curve", "average_roc_curve")]
+)
 def test_swapping_labels_and_sign(name: str) -> None:
     expected = METRICS[name](Y, A, B, PATIENT)
     assert METRICS[name](1 - Y, -A, -B, PATIENT) == pytest.approx(expected, abs=1e-12)
@@ -91,7 +109,7 @@ def test_swapping_labels_alone_mirrors_the_area() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_types_of_labels_and_scores(name: str) -> None:
     expected = METRICS[name](Y, A, B, PATIENT)
-    ids = np.array([f"P{one}" for one in PATIENT], dtype=object)
+    ids = PATIENT.astype(np.int32)
     for labels in (Y.astype(bool), Y.astype(float), Y.astype(np.uint8)):
         assert METRICS[name](labels, A, B, ids) == pytest.approx(expected, abs=1e-12)
 
@@ -137,6 +155,9 @@ def test_bad_patients(patient: np.ndarray, code: str) -> None:
     with pytest.raises(StatsError) as caught:
         stats.auroc_delong(Y, A, patient=patient)
     assert caught.value.code == code
+    with pytest.raises(StatsError) as caught:
+        stats.delong_paired(Y, A, B, stratum=patient)
+    assert caught.value.code == code.replace("patient", "stratum")
 
 
 def test_missing_labels_and_small_classes() -> None:

@@ -189,3 +189,55 @@ def test_difference_without_variance_is_refused() -> None:
     with pytest.raises(StatsError) as caught:
         stats.delong_paired(y, y.astype(float), np.zeros(4))
     assert caught.value.code == "no_variance"
+
+
+def stratified_sample(seed: int, n: int = 90) -> tuple[np.ndarray, ...]:
+    y, score = sample(seed, n, levels=3)
+    stratum = np.random.default_rng(seed + 1).integers(0, 4, n)
+    return y, score, np.array(["a", "b", "c", "d"])[stratum]
+
+
+def test_stratified_area_is_the_share_of_pairs_within_strata() -> None:
+    y, score, stratum = stratified_sample(21)
+    wins = np.sign(score[:, None] - score[None, :]) / 2 + 0.5
+    pairs = (y[:, None] == 1) & (y[None, :] == 0) & (stratum[:, None] == stratum[None, :])
+    found = stats.auroc_delong(y, score, stratum=stratum)
+    assert found.estimate == pytest.approx(wins[pairs].mean(), abs=1e-12)
+    assert (found.method, found.n) == ("stratified_delong", len(y))
+    curve = stats.average_roc_curve(y, score, stratum=stratum)
+    assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(found.estimate, abs=1e-12)
+    assert (curve.fpr[0], curve.tpr[0], curve.fpr[-1], curve.tpr[-1]) == (0.0, 0.0, 1.0, 1.0)
+    assert (np.diff(curve.tpr) >= -1e-12).all()
+
+
+def test_scales_of_strata_do_not_matter_and_one_stratum_is_plain() -> None:
+    y, score, stratum = stratified_sample(22)
+    shifted = score + 10.0 * np.unique(stratum, return_inverse=True)[1]
+    assert stats.auroc_delong(y, shifted, stratum=stratum) == stats.auroc_delong(y, score, stratum=stratum)
+    assert stats.auroc_delong(y, score, stratum=np.zeros(len(y))) == stats.auroc_delong(y, score)
+    found = stats.delong_paired(y, score, shifted, stratum=stratum)
+    assert (found.difference, found.p) == (0.0, 1.0)
+
+
+def test_cases_of_a_stratum_with_one_class_are_left_out() -> None:
+    y, score, stratum = stratified_sample(23)
+    extra = np.concatenate([y, [1, 1, 1]]), np.concatenate([score, [9.0, 8.0, 7.0]])
+    strata, ids = np.concatenate([stratum, ["e"] * 3]), np.arange(len(y) + 3)
+    assert stats.auroc_delong(*extra, stratum=strata, patient=ids) == stats.auroc_delong(
+        y, score, stratum=stratum
+    )
+    with pytest.raises(StatsError) as caught:
+        stats.auroc_delong(np.array([0, 0, 1, 1]), np.arange(4.0), stratum=np.array([0, 0, 1, 1]))
+    assert caught.value.code == "one_class"
+
+
+def test_stratified_error_agrees_with_simulation() -> None:
+    rng = np.random.default_rng(3)
+    y, stratum = np.tile([0, 0, 1], 40), np.repeat(np.arange(5), 24)
+    found = []
+    for _ in range(400):
+        score = rng.normal(size=120) + 1.2 * y + 3.0 * stratum
+        one = stats.auroc_delong(y, score, stratum=stratum)
+        found.append((one.estimate, (one.estimate - one.ci_low) / 1.959963984540054))
+    estimates, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(estimates.std(), rel=0.15)

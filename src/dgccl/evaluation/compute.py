@@ -29,6 +29,8 @@ from dgccl.evaluation.results import (
 from dgccl.evaluation.run_tables import RunTables, read_tables
 
 CONFIDENCE = 0.95
+SCALE_TOLERANCE = 0.05
+"""Difference of the AUC within folds and over pooled scores that is worth a warning."""
 CLASS_NAMES = ("benign", "malignant")
 UNDEFINED_ON_DATA = ("one_class", "too_few_cases", "no_variance")
 """Codes of statistics that a sound but small run can leave undefined; any other error is a fault of the run."""
@@ -37,8 +39,8 @@ UNDEFINED_ON_DATA = ("one_class", "too_few_cases", "no_variance")
 def evaluate(run_dir: Path) -> Results:
     """Compute all figures of a trained run and write them to `results.json`.
 
-    Test lesions are only ever scored: thresholds come from the validation lesions of each fold. AUROCs pool the
-    out-of-fold test scores; intervals and tests go by patient where a patient has several lesions.
+    Test lesions are only ever scored: thresholds come from the validation lesions of each fold. AUROCs compare
+    test lesions within their fold; intervals and tests go by patient where a patient has several lesions.
 
     Args:
         run_dir: folder that `dgccl train` finished.
@@ -61,12 +63,15 @@ def evaluate(run_dir: Path) -> Results:
 def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> ModelResult:
     rows = tables.rows(model, split="test", pattern=tables.full_pattern)
     y_true, y_score = rows["y_true"].to_numpy(), rows["y_score"].to_numpy(np.float64)
-    curve = stats.roc_curve(y_true, y_score, corners_only=True)
+    curve = stats.average_roc_curve(y_true, y_score, stratum=rows["fold"].to_numpy())
     thresholds = _thresholds(tables, model, warnings)
     sensitivity, specificity, confusion = _operating_point(rows, thresholds, model, warnings)
     shown = [name for name in tables.predictions["pattern"].unique() if name != tables.full_pattern]
+    within, pooled = _auroc(rows, model, warnings), _auroc(rows.assign(fold=0), model, [])
+    _warn_of_scales(within, pooled, model, warnings)
     return ModelResult(
-        auroc=_auroc(rows, model, warnings),
+        auroc=within,
+        auroc_pooled=pooled,
         auroc_by_fold=[_fold_auroc(rows.loc[rows["fold"] == fold]) for fold in range(tables.folds)],
         threshold_by_fold=thresholds,
         sensitivity=sensitivity,
@@ -79,15 +84,29 @@ def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> Model
     )
 
 
+def _warn_of_scales(within: Figure, pooled: Figure, model: str, warnings: list[str]) -> None:
+    if (
+        within.estimate is None
+        or pooled.estimate is None
+        or abs(within.estimate - pooled.estimate) <= SCALE_TOLERANCE
+    ):
+        return
+    warnings.append(
+        f"{model}: the AUC within folds is {within.estimate:.3f}, over pooled scores {pooled.estimate:.3f}. The folds' "
+        "networks score on different scales; one threshold or one probability does not hold for all of them."
+    )
+
+
 def _auroc(rows: pd.DataFrame, what: str, warnings: list[str]) -> Figure:
-    """AUROC with DeLong's interval by patient, or as much of it as is defined."""
+    """AUROC within folds with DeLong's interval by patient, or as much of it as is defined."""
     y_true, y_score = rows["y_true"].to_numpy(), rows["y_score"].to_numpy(np.float64)
     try:
-        found = stats.auroc_delong(y_true, y_score, confidence=CONFIDENCE, patient=_patients(rows))
+        found = stats.auroc_delong(
+            y_true, y_score, confidence=CONFIDENCE, patient=_patients(rows), stratum=rows["fold"].to_numpy()
+        )
     except StatsError as error:
         _note(error, f"AUC of {what}", warnings)
-        value = None if error.code == "one_class" else stats.auroc(y_true, y_score)
-        return Figure(value, None, None, "not_defined", len(rows))
+        return Figure(None, None, None, "not_defined", len(rows))
     return Figure(found.estimate, found.ci_low, found.ci_high, found.method, found.n)
 
 
@@ -160,11 +179,17 @@ def _drop(both: pd.DataFrame, model: str, pattern: str, warnings: list[str]) -> 
     y_true = both["y_true"].to_numpy()
     full, shown = both["y_score"].to_numpy(np.float64), both["y_score_shown"].to_numpy(np.float64)
     try:
-        found = stats.delong_paired(y_true, full, shown, confidence=CONFIDENCE, patient=_patients(both))
+        found = stats.delong_paired(
+            y_true,
+            full,
+            shown,
+            confidence=CONFIDENCE,
+            patient=_patients(both),
+            stratum=both["fold"].to_numpy(),
+        )
     except StatsError as error:
         _note(error, f"The drop of {model} with {pattern} only", warnings)
-        value = None if error.code == "one_class" else stats.auroc(y_true, full) - stats.auroc(y_true, shown)
-        return Drop(value, None, None, "not_defined", len(both), None)
+        return Drop(None, None, None, "not_defined", len(both), None)
     return Drop(found.difference, found.ci_low, found.ci_high, found.method, found.n, found.p)
 
 
@@ -207,6 +232,7 @@ def _compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
     first = "dgccl" if "dgccl" in names else names[0]
     rows = {name: tables.rows(name, split="test", pattern=tables.full_pattern) for name in names}
     y_true, patient = rows[first]["y_true"].to_numpy(), _patients(rows[first])
+    fold = rows[first]["fold"].to_numpy()
     scores = {name: table["y_score"].to_numpy(np.float64) for name, table in rows.items()}
     found = {}
     for other in names:
@@ -214,7 +240,7 @@ def _compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
             continue
         try:
             found[other] = stats.delong_paired(
-                y_true, scores[first], scores[other], confidence=CONFIDENCE, patient=patient
+                y_true, scores[first], scores[other], confidence=CONFIDENCE, patient=patient, stratum=fold
             )
         except StatsError as error:
             _note(error, f"The comparison of {first} with {other}", warnings)

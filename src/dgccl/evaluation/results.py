@@ -56,7 +56,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Roc:
-    """Corners of the pooled ROC curve, from (0, 0) to (1, 1)."""
+    """Mean ROC curve of the folds (at equal specificity), from (0, 0) to (1, 1); its area is the AUROC."""
 
     fpr: list[float]
     tpr: list[float]
@@ -121,7 +121,9 @@ class ModelResult:
     """Everything measured of one model.
 
     Attributes:
-        auroc: of the pooled out-of-fold test scores.
+        auroc: of the test scores, each compared with the other class of its own fold: the networks of two folds
+            need not score on one scale, and pooling them punishes a model for that, not for its ranking.
+        auroc_pooled: of the test scores of all folds taken as one scale, for comparison.
         auroc_by_fold: one a fold, null where a test fold has one class only.
         threshold_by_fold: Youden threshold of a fold's validation lesions (positive at score >= threshold).
         patterns: by the modalities that were shown, e.g. `ct`.
@@ -130,6 +132,7 @@ class ModelResult:
     """
 
     auroc: Figure
+    auroc_pooled: Figure
     auroc_by_fold: list[float | None]
     threshold_by_fold: list[float | None]
     sensitivity: Figure

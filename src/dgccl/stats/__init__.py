@@ -5,22 +5,22 @@ Scores are higher for class 1; a case is called positive at score >= threshold. 
 """
 
 from dgccl.stats.comparison import PairedComparison, TestResult, delong_paired, kolmogorov_smirnov
+from dgccl.stats.curve import MeanRocCurve, RocCurve, average_roc_curve, roc_curve
 from dgccl.stats.estimate import Estimate
 from dgccl.stats.multiplicity import holm
 from dgccl.stats.proportion import clopper_pearson_interval, wilson_interval
 from dgccl.stats.roc import (
     Placements,
-    RocCurve,
     auroc,
     auroc_delong,
     newcombe_interval,
     placements,
-    roc_curve,
 )
 from dgccl.stats.threshold import OperatingPoint, sensitivity_specificity_at, youden_threshold
 
 __all__ = [
     "Estimate",
+    "MeanRocCurve",
     "OperatingPoint",
     "PairedComparison",
     "Placements",
@@ -28,6 +28,7 @@ __all__ = [
     "TestResult",
     "auroc",
     "auroc_delong",
+    "average_roc_curve",
     "clopper_pearson_interval",
     "delong_paired",
     "holm",

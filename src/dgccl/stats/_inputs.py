@@ -84,28 +84,39 @@ def check_sample(values: Values, *, name: str) -> Float64[np.ndarray, "n"]:
     return sample
 
 
-def check_patients(patient: Values | None, *, cases: int) -> Int64[np.ndarray, "n"]:
-    """Index of each case's patient, 0 to the number of patients - 1; without patients each case is one.
+def check_groups(group: Values | None, *, cases: int, name: str = "patient") -> Int64[np.ndarray, "n"]:
+    """Index of each case's group, 0 to the number of groups - 1; without groups each case is one.
 
     Raises:
-        StatsError: `not_one_dimensional`, `lengths_differ`, `patient_missing`.
+        StatsError: `not_one_dimensional`, `lengths_differ`, `patient_missing` (or by another name).
     """
-    if patient is None:
+    if group is None:
         return np.arange(cases, dtype=np.int64)
-    ids = _one_dimensional(patient, name="patient")
-    check_length(ids, cases=cases, name="patient")
+    ids = _one_dimensional(group, name=name)
+    check_length(ids, cases=cases, name=name)
     if ids.dtype.kind == "f":
         missing = bool(np.isnan(ids).any())
     else:
         missing = ids.dtype.kind == "O" and any(value is None or value != value for value in ids.tolist())
     if missing:
         raise StatsError(
-            "patient_missing",
-            "Some cases have no patient id.",
-            remedy="Give every case the id of its patient, or leave `patient` out.",
+            f"{name}_missing",
+            f"Some cases have no {name}.",
+            remedy=f"Give every case its {name}, or leave `{name}` out.",
         )
     keys = ids.astype(str) if ids.dtype.kind == "O" else ids
     return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def check_strata(stratum: Values | None, *, cases: int) -> Int64[np.ndarray, "n"]:
+    """Index of each case's stratum; without strata all cases are in one.
+
+    Raises:
+        StatsError: as `check_groups`.
+    """
+    if stratum is None:
+        return np.zeros(cases, dtype=np.int64)
+    return check_groups(stratum, cases=cases, name="stratum")
 
 
 def check_confidence(confidence: float) -> None:

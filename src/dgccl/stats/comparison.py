@@ -10,11 +10,18 @@ from dgccl.stats._inputs import (
     Values,
     check_both_classes,
     check_confidence,
-    check_patients,
+    check_groups,
     check_sample,
     check_scores,
-)  # fmt: skip
-from dgccl.stats.roc import SMALLEST_VARIANCE, clustered_variance, placements
+    check_strata,
+)
+from dgccl.stats.roc import (
+    SMALLEST_VARIANCE,
+    clustered_variance,
+    in_mixed_strata,
+    method_prefix,
+    stratified_residuals,
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,8 @@ class PairedComparison:
         ci_high: upper end of the interval of the difference.
         z: difference over its standard error.
         p: two-sided.
-        method: `paired_delong` or `clustered_paired_delong`.
-        n: number of cases.
+        method: `paired_delong`, with `stratified_` and `clustered_` before it where they apply.
+        n: number of cases used.
         confidence: nominal coverage of the interval.
     """
 
@@ -62,6 +69,7 @@ def delong_paired(
     *,
     confidence: float = 0.95,
     patient: Values | None = None,
+    stratum: Values | None = None,
 ) -> PairedComparison:
     """Compare the AUROCs of two scores on the same cases.
 
@@ -73,6 +81,7 @@ def delong_paired(
         score_b: second score, shape (n,).
         confidence: nominal coverage.
         patient: id of each case's patient, shape (n,); repeated ids make the test go by patient.
+        stratum: name of each case's stratum, shape (n,), where scores can only be compared within one.
 
     Raises:
         StatsError: `one_class`, `too_few_cases`, `labels_not_binary`, `lengths_differ`, `scores_nan`;
@@ -83,9 +92,15 @@ def delong_paired(
     """
     check_confidence(confidence)
     labels = check_both_classes(y_true)
-    a = placements(labels, check_scores(score_a, cases=len(labels), name="score_a"))
-    b = placements(labels, check_scores(score_b, cases=len(labels), name="score_b"))
-    patients = check_patients(patient, cases=len(labels))
+    scores = [
+        check_scores(score, cases=len(labels), name=f"score_{x}")
+        for x, score in zip("ab", (score_a, score_b), strict=True)
+    ]
+    patients, strata = check_groups(patient, cases=len(labels)), check_strata(stratum, cases=len(labels))
+    used = in_mixed_strata(labels, strata)
+    labels, strata = labels[used], strata[used]
+    patients = np.unique(patients[used], return_inverse=True)[1] if not used.all() else patients
+    a, b = (stratified_residuals(labels, score[used], strata) for score in scores)
     variance = clustered_variance(labels, a.positive - b.positive, a.negative - b.negative, patients)
     difference = a.auroc - b.auroc
     if variance < SMALLEST_VARIANCE:
@@ -99,7 +114,7 @@ def delong_paired(
     else:
         error = float(np.sqrt(variance))
         half, z = float(norm.isf((1.0 - confidence) / 2.0)) * error, difference / error
-    name = "clustered_" * (int(patients.max()) + 1 < len(labels)) + "paired_delong"
+    name = method_prefix(patients, strata) + "paired_delong"
     return PairedComparison(
         difference,
         difference - half,

@@ -1,4 +1,4 @@
-"""Area under the ROC curve: the value, its DeLong variance, its interval, its curve."""
+"""Area under the ROC curve: the value, its DeLong variance, its interval."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,14 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_both_classes, check_confidence, check_patients, check_scores
+from dgccl.stats._inputs import (
+    Values,
+    check_both_classes,
+    check_confidence,
+    check_groups,
+    check_scores,
+    check_strata,
+)
 from dgccl.stats.estimate import Estimate
 
 SMALLEST_VARIANCE = 1e-24
@@ -30,21 +37,6 @@ class Placements:
     positive: Float64[np.ndarray, "positives"]
     negative: Float64[np.ndarray, "negatives"]
     auroc: float
-
-
-@dataclass(frozen=True, eq=False)
-class RocCurve:
-    """Corners of an ROC curve, from (0, 0) to (1, 1).
-
-    Attributes:
-        fpr: 1 - specificity, shape (k,), rising.
-        tpr: sensitivity, shape (k,), rising.
-        thresholds: a case is called positive at score >= threshold, shape (k,), falling from infinity.
-    """
-
-    fpr: Float64[np.ndarray, "k"]
-    tpr: Float64[np.ndarray, "k"]
-    thresholds: Float64[np.ndarray, "k"]
 
 
 def auroc(y_true: Values, y_score: Values) -> float:
@@ -137,12 +129,73 @@ def clustered_variance(
     return own + 2.0 * cross
 
 
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What each case adds to the error of an AUROC.
+
+    Attributes:
+        auroc: share of pairs of one stratum that are ranked right.
+        positive: residuals of the positive cases, mean 0, shape (positives,).
+        negative: residuals of the negative cases, mean 0, shape (negatives,).
+    """
+
+    auroc: float
+    positive: Float64[np.ndarray, "positives"]
+    negative: Float64[np.ndarray, "negatives"]
+
+
+def in_mixed_strata(labels: Bool[np.ndarray, "n"], strata: Int64[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Which cases have a case of the other class in their stratum.
+
+    Raises:
+        StatsError: `one_class` if none has.
+    """
+    positives, negatives = np.bincount(strata, weights=labels), np.bincount(strata, weights=~labels)
+    mixed = ((positives > 0) & (negatives > 0))[strata]
+    if not mixed.any():
+        raise StatsError(
+            "one_class", "No stratum holds both classes.", remedy="Leave `stratum` out or widen strata."
+        )
+    return mixed
+
+
+def stratified_residuals(
+    labels: Bool[np.ndarray, "n"], scores: Float64[np.ndarray, "n"], strata: Int64[np.ndarray, "n"]
+) -> Residuals:
+    """AUROC over the pairs within strata, with the residuals of its variance.
+
+    Strata weigh by their pairs. Residuals are taken from the common area, so that differences between strata
+    count as error. With one stratum they are DeLong's.
+
+    Args:
+        labels: True for class 1, shape (n,); every stratum has both classes.
+        scores: scores without NaN, shape (n,).
+        strata: index of each case's stratum, shape (n,).
+    """
+    share, weight = np.empty(len(labels)), np.empty(len(labels))
+    pairs: list[float] = []
+    areas: list[float] = []
+    for stratum in np.unique(strata):
+        own = np.flatnonzero(strata == stratum)
+        positive, negative = own[labels[own]], own[~labels[own]]
+        parts = placements(labels[own], scores[own])
+        share[positive], share[negative] = parts.positive, parts.negative
+        # A stratum's weight among the pairs over its weight among the cases of the class
+        weight[positive], weight[negative] = len(negative), len(positive)
+        pairs.append(float(len(positive) * len(negative)))
+        areas.append(parts.auroc)
+    value = areas[0] if len(areas) == 1 else float(np.average(areas, weights=pairs))
+    residual = (share - value) * weight / sum(pairs)
+    return Residuals(value, residual[labels] * int(labels.sum()), residual[~labels] * int((~labels).sum()))
+
+
 def auroc_delong(
     y_true: Values,
     y_score: Values,
     *,
     confidence: float = 0.95,
     patient: Values | None = None,
+    stratum: Values | None = None,
     method: Literal["delong", "logit"] = "delong",
 ) -> Estimate:
     """AUROC with DeLong's confidence interval.
@@ -155,33 +208,39 @@ def auroc_delong(
         y_score: scores, higher for class 1, shape (n,).
         confidence: nominal coverage.
         patient: id of each case's patient, shape (n,); repeated ids make the interval go by patient.
+        stratum: name of each case's stratum, shape (n,), where scores can only be compared within one, as those
+            of the networks of several folds. Cases of a stratum with one class are left out.
         method: `delong` for the symmetric interval, cut at 0 and 1; `logit` for the interval that is symmetric
             on the logit scale and lies inside (0, 1).
 
     Returns:
-        The estimate; its `method` is `delong`, `logit_delong`, either with `clustered_` before it, or
-        `newcombe_score`.
+        The estimate; its `method` is `delong` or `logit_delong`, with `stratified_` and `clustered_` before it where
+        they apply, or `newcombe_score`; its `n` counts the cases that were used.
 
     Raises:
         StatsError: `one_class`, `too_few_cases`, `labels_not_binary`, `lengths_differ`, `scores_nan`.
 
-    Source: DeLong et al., Biometrics 44 (1988) 837-845; Obuchowski, Biometrics 53 (1997) 567-578; logit scale:
+    Source: DeLong et al., Biometrics 44 (1988) 837-845; Obuchowski, Biometrics 53 (1997) 567-578; strata: LeDell,
+        Petersen and van der Laan, Electron J Stat 9 (2015) 1583-1607; logit scale:
         Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2.3.
     """
     check_confidence(confidence)
     labels = check_both_classes(y_true)
     scores = check_scores(y_score, cases=len(labels))
-    patients = check_patients(patient, cases=len(labels))
-    parts = placements(labels, scores)
+    patients, strata = check_groups(patient, cases=len(labels)), check_strata(stratum, cases=len(labels))
+    used = in_mixed_strata(labels, strata)
+    labels, scores, strata = labels[used], scores[used], strata[used]
+    patients = np.unique(patients[used], return_inverse=True)[1] if not used.all() else patients
+    parts = stratified_residuals(labels, scores, strata)
     variance = clustered_variance(labels, parts.positive, parts.negative, patients)
-    clustered = int(patients.max()) + 1 < len(labels)
+    prefix = method_prefix(patients, strata)
     value, z = parts.auroc, float(norm.isf((1.0 - confidence) / 2.0))
     if variance < SMALLEST_VARIANCE:
         # With several cases a patient, the patients are what was sampled.
         counts = [len(np.unique(patients[chosen])) for chosen in (labels, ~labels)]
         low, high = newcombe_interval(value, positives=counts[0], negatives=counts[1], confidence=confidence)
         return Estimate(value, low, high, "newcombe_score", len(labels), confidence)
-    name = "clustered_" * clustered + ("logit_delong" if method == "logit" else "delong")
+    name = prefix + ("logit_delong" if method == "logit" else "delong")
     if method == "logit" and 0.0 < value < 1.0:
         half = z * np.sqrt(variance) / (value * (1.0 - value))
         low, high = float(expit(logit(value) - half)), float(expit(logit(value) + half))
@@ -189,6 +248,12 @@ def auroc_delong(
         half = z * np.sqrt(variance)
         low, high = float(max(0.0, value - half)), float(min(1.0, value + half))
     return Estimate(value, low, high, name, len(labels), confidence)
+
+
+def method_prefix(patients: Int64[np.ndarray, "n"], strata: Int64[np.ndarray, "n"]) -> str:
+    """How clusters and strata are told in the name of a method."""
+    clustered, stratified = len(np.unique(patients)) < len(patients), int(strata.max()) != int(strata.min())
+    return "clustered_" * clustered + "stratified_" * stratified
 
 
 def newcombe_interval(
@@ -224,28 +289,3 @@ def newcombe_interval(
     low = float(brentq(excess, 0.0, value, xtol=1e-14))
     high = float(brentq(excess, value, 1.0, xtol=1e-14))
     return low, high
-
-
-def roc_curve(y_true: Values, y_score: Values, *, corners_only: bool = False) -> RocCurve:
-    """Points of the ROC curve, one a distinct score, so that tied cases move together.
-
-    Args:
-        y_true: labels 0 or 1, shape (n,).
-        y_score: scores, higher for class 1, shape (n,).
-        corners_only: leave out points that lie on the line between their neighbors.
-
-    Raises:
-        StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`.
-    """
-    labels = check_both_classes(y_true)
-    scores = check_scores(y_score, cases=len(labels))
-    distinct, index = np.unique(scores, return_inverse=True)
-    hits = np.bincount(index, weights=labels, minlength=len(distinct))[::-1]
-    alarms = np.bincount(index, weights=~labels, minlength=len(distinct))[::-1]
-    keep = np.ones(len(distinct) + 1, dtype=bool)
-    if corners_only:
-        keep[1:-1] = hits[:-1] * alarms[1:] != hits[1:] * alarms[:-1]
-    tpr = np.concatenate(([0.0], np.cumsum(hits))) / labels.sum()
-    fpr = np.concatenate(([0.0], np.cumsum(alarms))) / (~labels).sum()
-    thresholds = np.concatenate(([np.inf], distinct[::-1]))
-    return RocCurve(fpr[keep], tpr[keep], thresholds[keep])
