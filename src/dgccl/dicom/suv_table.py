@@ -7,11 +7,13 @@ import numpy as np
 from pydicom import Dataset
 
 from dgccl.dicom.elements import read_elements
-from dgccl.dicom.enhanced import frame_headers
+from dgccl.dicom.enhanced import PER_FRAME_GROUPS, frame_elements
 from dgccl.dicom.pixels import stored_values
 from dgccl.dicom.scan import PET_CLASSES, SeriesFiles, scan
 from dgccl.dicom.suv import suv_factors
 from dgccl.errors import DgcclError, DicomError
+
+_PIXEL_DATA, _RESCALE_SLOPE, _RESCALE_INTERCEPT = 0x7FE00010, 0x00281053, 0x00281052
 
 
 def suv_table(folder: Path) -> list[dict[str, Any]]:
@@ -67,17 +69,18 @@ def _entry(files: SeriesFiles) -> dict[str, Any]:
 def _read(path: Path, headers: list[Dataset], highest: list[float]) -> None:
     """Add a file's header, and the highest rescaled value of each of its frames."""
     elements = read_elements(path, pixels=True)
-    header = elements.to_dataset(pixels=False)
-    headers.append(header)
-    if "Rows" not in header:
+    headers.append(elements.to_dataset(pixels=False))
+    if _PIXEL_DATA not in elements:
         return
     stored = stored_values(elements)
-    frames = frame_headers(elements) if "PerFrameFunctionalGroupsSequence" in header else [header] * len(stored)
+    frames = frame_elements(elements) if PER_FRAME_GROUPS in elements else [elements] * len(stored)
     for frame, values in zip(frames, stored, strict=True):
-        slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
-        if slope is None or intercept is None:
+        slope, intercept = frame.floats(_RESCALE_SLOPE), frame.floats(_RESCALE_INTERCEPT)
+        if len(slope) != 1 or len(intercept) != 1 or slope[0] == 0:
             raise DicomError(
-                "missing_rescale", "An image lacks Rescale Slope or Intercept.", remedy="Export the original images."
+                "missing_rescale",
+                "An image lacks Rescale Slope or Intercept, or its slope is 0: stored values mean nothing.",
+                remedy="Export the original images.",
             )
-        ends = np.array([values.min(), values.max()], dtype=float) * float(slope) + float(intercept)
+        ends = np.array([values.min(), values.max()], dtype=float) * slope[0] + intercept[0]
         highest.append(float(ends.max()))
