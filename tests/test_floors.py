@@ -18,7 +18,7 @@ FLOORS = [
     ["run_dir", "predict", "lightning_state", "lightning_fold", "training"],
     ["evaluation"],
     ["report"],
-    ["cli"],
+    ["cli", "__main__"],
 ]
 ORDER = {room: (floor, place) for floor, rooms in enumerate(FLOORS) for place, room in enumerate(rooms)}
 TORCH_FLOOR = 4

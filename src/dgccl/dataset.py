@@ -21,6 +21,13 @@ from dgccl.errors import CohortError
 SUV_FACTOR_COLUMN = {"sul": "sul_per_suv_bw", "suv_bsa": "suv_bsa_per_suv_bw"}
 """Column of the lesion table that turns SUVbw into the quantity."""
 
+LEFT, BACK, FEET = (1, 0, 0), (0, 1, 0), (0, 0, -1)
+PLANE_AXES = {
+    "axial": [(BACK, LEFT)],
+    "orthogonal": [(BACK, LEFT), (FEET, LEFT), (FEET, BACK)],
+}
+"""Directions (x, y, z) in LPS along the rows and along the columns of each plane."""
+
 
 @dataclass(frozen=True, eq=False)
 class LesionImages:
@@ -173,20 +180,30 @@ def _stack(arrays: list[np.ndarray | None], name: str) -> Shaped[Tensor, "lesion
     return torch.from_numpy(stacked)
 
 
-def plane_points_mm(settings: ModalityConfig) -> Float[Tensor, "channel height width 3"]:
-    """Where the pixels of an encoder's planes lie, as offsets (x, y, z) in mm from the lesion's center.
+def plane_points_mm(
+    settings: ModalityConfig, pose: Float[Tensor, "batch 3 4"]
+) -> Float[Tensor, "3 batch channel height width"]:
+    """Where the pixels of an encoder's planes lie in the box, mm.
 
     Axial rows run to the back and columns to the patient's left; coronal rows run to the feet and columns to
     the left; sagittal rows run to the feet and columns to the back: the way radiologists look at them.
+
+    Args:
+        settings: view, field and pixels.
+        pose: affine maps from plane points to box points, mm, (batch, 3, 4).
+
+    Returns:
+        Offsets from the center of the box: x, y and z of every pixel, (3, batch, plane, height, width).
     """
     px = settings.input_px
-    step = ((torch.arange(px, dtype=torch.float32) + 0.5) / px - 0.5) * settings.field_mm
-    row, column = torch.meshgrid(step, step, indexing="ij")
-    zero = torch.zeros_like(row)
-    planes = [torch.stack([column, row, zero], dim=-1)]
-    if settings.view == "orthogonal":
-        planes += [torch.stack([column, zero, -row], dim=-1), torch.stack([zero, column, -row], dim=-1)]
-    return torch.stack(planes)
+    step_mm = ((torch.arange(px, dtype=torch.float32) + 0.5) / px - 0.5) * settings.field_mm
+    step_mm = step_mm.to(pose.device)
+    axes = torch.tensor(PLANE_AXES[settings.view], dtype=torch.float32, device=pose.device)
+    # A posed plane is still spanned by two vectors: one sum a pixel, not one matrix product.
+    posed = torch.einsum("bij,paj->aibp", pose[:, :, :3], axes)
+    down, right = (posed[..., None] * step_mm).unbind(dim=0)
+    right = right + pose[:, :, 3].T[:, :, None, None]
+    return down[..., :, None] + right[..., None, :]
 
 
 def sample_planes(
@@ -213,14 +230,14 @@ def sample_planes(
     Returns:
         Per modality (batch, plane, height, width), float32.
     """
+    if pose is None:
+        pose = torch.eye(3, 4).repeat(len(rows), 1, 1)
     # Positions need full precision: bfloat16 would misplace them by tenths of a millimetre.
     with torch.autocast(torch.device(device).type, enabled=False):
         return {
             name: _sample_modality(
-                images.volumes[name][rows].to(device, non_blocking=True),
-                plane_points_mm(settings).to(device),
-                None if pose is None else pose.to(device),
-                box_mm=images.box_mm,
+                images.volumes[name].index_select(0, rows).to(device, non_blocking=True),
+                plane_points_mm(settings, pose.to(device)) * (2.0 / images.box_mm),
                 window=settings.window,
             )
             for name, settings in modalities.items()
@@ -229,23 +246,18 @@ def sample_planes(
 
 def _sample_modality(
     volumes: Shaped[Tensor, "batch _ _ _"],
-    points_mm: Float[Tensor, "channel height width 3"],
-    pose: Float[Tensor, "batch 3 4"] | None,
+    points: Float[Tensor, "3 batch channel height width"],
     *,
-    box_mm: float,
     window: tuple[float, float],
 ) -> Float[Tensor, "batch channel height width"]:
-    """Planes of one modality, (batch, plane, height, width), windowed to [0, 1]."""
-    batch = len(volumes)
-    if pose is None:
-        posed = points_mm.expand(batch, -1, -1, -1, -1)
-    else:
-        flat = points_mm.reshape(1, -1, 3) @ pose[:, :, :3].transpose(1, 2) + pose[:, None, :, 3]
-        posed = flat.reshape(batch, *points_mm.shape)
-    unit = posed * (2.0 / box_mm)  # the outer faces of the box lie at +-1
-    values = grid_sample(
-        volumes[:, None].float(), unit, mode="bilinear", padding_mode="border", align_corners=False
-    )[:, 0]
+    """Planes of one modality, windowed to [0, 1]; the outer faces of the box lie at points of +-1."""
     low, high = window
-    inside = unit.abs().amax(dim=-1) <= 1.0
-    return ((values - low) / (high - low)).clamp_(0.0, 1.0) * inside
+    values = grid_sample(
+        volumes[:, None].float(),
+        points.permute(1, 2, 3, 4, 0),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )[:, 0]
+    inside = points.abs().amax(dim=0) <= 1.0
+    return values.sub_(low).mul_(1.0 / (high - low)).clamp_(0.0, 1.0).mul_(inside)

@@ -19,7 +19,7 @@ from dgccl.dataset import LesionImages, sample_planes, stack_images
 from dgccl.errors import TrainingError
 from dgccl.model import ModelOutput, build_model
 from dgccl.model.checkpoint import load_weights
-from dgccl.run import read_run, weights_path
+from dgccl.run_dir import read_run, weights_path
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float32
 
 from dgccl.cohort import Cohort, split_folds
-from dgccl.config import ExperimentConfig
+from dgccl.config import ExperimentConfig, TrainingConfig
 from dgccl.dataset import choose_quantities, load_images
 from dgccl.errors import CohortError
-from dgccl.fold import FoldData, fit_fold, initial_network
+from dgccl.lightning_fold import FoldData, fit_fold, initial_network
 from dgccl.model import save_weights
 from dgccl.predict import Prediction, Predictor, prediction_rows, resolve_device
-from dgccl.run import (
+from dgccl.run_dir import (
     FoldResult,
     assemble,
     has_fold,
@@ -32,7 +32,7 @@ from dgccl.run import (
 )
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the epochs done and the epochs there are at most."""
+"""Called with what is being done, the epochs done of all folds, and the epochs there are at most."""
 
 
 def train(
@@ -75,13 +75,9 @@ def train(
     images = load_images(cohort, config.modalities, quantities=quantities)
     y_true = torch.tensor(cohort.lesions["label"].to_numpy())
     write_folds(run_dir, cohort.lesions, splits=splits)
-    total = len(config.models) * len(splits) * training.epochs
-    done = 0
     for model in config.models:
         for split in splits:
-            report = partial(
-                _report, progress, f"{model}, fold {split.fold + 1} of {len(splits)}", done, total
-            )
+            report = partial(_report, progress, model, split.fold, training)
             if not has_fold(run_dir, model, split.fold):
                 data = FoldData(images, y_true, split)
                 result = _train_fold(
@@ -96,7 +92,6 @@ def train(
                 )
                 save_fold(run_dir, result, model=model, fold=split.fold)
             report(training.epochs)
-            done += training.epochs
     assemble(run_dir, config)
     return run_dir
 
@@ -157,9 +152,10 @@ def _split_embeddings(
     return vectors if prediction.fused is None else vectors | {"fused": prediction.fused}
 
 
-def _report(progress: Progress | None, description: str, before: int, total: int, epochs: int) -> None:
+def _report(progress: Progress | None, model: str, fold: int, training: TrainingConfig, epochs: int) -> None:
     if progress is not None:
-        progress(description, before + epochs, total)
+        done = fold * training.epochs + epochs
+        progress(f"Training {model}", done, training.folds * training.epochs)
 
 
 def _check_labels(lesions: pd.DataFrame, config: ExperimentConfig) -> None:

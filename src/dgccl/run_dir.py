@@ -10,8 +10,7 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from dgccl import __version__
 from dgccl.cohort import Cohort, Split
 from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
+from dgccl.files import write_atomically
 
 PACKAGES = (
     "torch",
@@ -42,6 +42,8 @@ PACKAGES = (
     "safetensors",
 )
 """Packages whose versions can change a run's numbers."""
+
+HISTORY_COLUMNS = ("model", "fold", "epoch", "train_loss", "validation_loss", "validation_auroc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +61,6 @@ class FoldResult:
     history: pd.DataFrame
     embeddings: dict[str, Float32[np.ndarray, "_ _"]]
     test_lesions: pd.DataFrame
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def weights_path(run_dir: Path, model: str, fold: int) -> Path:
@@ -153,8 +143,7 @@ def write_folds(run_dir: Path, lesions: pd.DataFrame, *, splits: Sequence[Split]
         for split in splits
         for name, rows in split.items()
     ]
-    with replacing(run_dir / "folds.csv") as path:
-        pd.concat(tables).to_csv(path, index=False)
+    write_atomically(run_dir / "folds.csv", pd.concat(tables).to_csv(index=False))
 
 
 def has_fold(run_dir: Path, model: str, fold: int) -> bool:
@@ -183,29 +172,26 @@ def assemble(run_dir: Path, config: ExperimentConfig) -> None:
         for model in config.models
     }
     everything = [part for of_model in parts.values() for part in of_model]
-    with replacing(run_dir / "history.csv") as path:
-        pd.concat([part.history for part in everything]).to_csv(path, index=False)
+    history = pd.concat([part.history for part in everything])
+    write_atomically(run_dir / "history.csv", history[list(HISTORY_COLUMNS)].to_csv(index=False))
     # Every model is tested on the same lesions in the same order, so one table serves them all.
     test_lesions = pd.concat([part.test_lesions for part in parts[config.models[0]]])
-    with replacing(run_dir / "embeddings.csv") as path:
-        test_lesions.to_csv(path, index=False)
+    write_atomically(run_dir / "embeddings.csv", test_lesions.to_csv(index=False))
     tensors: dict[str, np.ndarray] = {}
     for model, of_model in parts.items():
         tensors[f"{model}/row"] = np.arange(len(test_lesions), dtype=np.int64)
         for key in of_model[0].embeddings:
             tensors[f"{model}/{key}"] = np.concatenate([part.embeddings[key] for part in of_model])
-    with replacing(run_dir / "embeddings.safetensors") as path:
-        path.write_bytes(to_bytes(tensors))  # save_file would let only the owner read the file
-    with replacing(run_dir / "predictions.parquet") as path:
-        pd.concat([part.predictions for part in everything], ignore_index=True).to_parquet(path, index=False)
+    write_atomically(run_dir / "embeddings.safetensors", to_bytes(tensors))
+    predictions = pd.concat([part.predictions for part in everything])
+    write_atomically(run_dir / "predictions.parquet", predictions.to_parquet(index=False))
     write_json(run_dir / "run.json", read_run(run_dir) | {"finished": _now()})
     shutil.rmtree(run_dir / "unfinished", ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def _part(run_dir: Path, model: str, fold: int) -> Path:

@@ -28,8 +28,8 @@ from dgccl.cohort import Split
 from dgccl.config import ExperimentConfig
 from dgccl.dataset import LesionImages, sample_planes
 from dgccl.errors import TrainingError
+from dgccl.lightning_state import SafetensorsCheckpointIO
 from dgccl.model import Classifier, ModelOutput, build_model, training_loss
-from dgccl.trainstate import SafetensorsCheckpointIO
 
 INITIALIZATION, EPOCH = 0, 1  # what a seed is for
 

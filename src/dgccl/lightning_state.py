@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from dgccl.errors import TrainingError
-from dgccl.run import replacing
+from dgccl.files import write_atomically
 
 
 class SafetensorsCheckpointIO(CheckpointIO):
@@ -36,8 +36,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
             raise TypeError("storage_options are for remote stores; checkpoints are local files")
         tensors: dict[str, Tensor] = {}
         tree = _encode(checkpoint, "", tensors)
-        with replacing(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata={"state": json.dumps(tree)})
+        write_atomically(Path(path), to_bytes(tensors, metadata={"state": json.dumps(tree)}))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
