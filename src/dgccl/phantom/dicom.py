@@ -31,6 +31,7 @@ SEG_SHARE = 0.2
 GE_ADMIN_SHARE = 0.5
 EPOCH = datetime(2020, 1, 6)
 ROI_NAME = "Lesion_1"
+MARK = "phantom.json"  # ingestion knows a phantom by this file
 MIN_JOBS_A_WORKER = 4  # starting a process costs about as much as writing this many patients
 Progress = Callable[[str, int, int], None]
 
@@ -114,7 +115,8 @@ def write_phantom(
     """
     law = law or LesionLaw()
     settings = _settings(patients, seed, law)
-    _claim(out, settings)
+    if _claim(out, settings):
+        return out
     cohort = sample_cohort(patients, seed, law=law)
     rows = cohort.to_dict("records")
     jobs = [(row, seed, index, out / row["patient_id"]) for index, row in enumerate(rows)]
@@ -125,7 +127,7 @@ def write_phantom(
     labels.insert(1, "lesion", ROI_NAME)
     _write_text(out / "labels.csv", labels.to_csv(index=False))
     _write_text(out / "truth.csv", cohort.assign(law_version=LAW_VERSION).to_csv(index=False))
-    _write_text(out / "phantom.json", json.dumps(settings | {"complete": True}, indent=1) + "\n")
+    _write_text(out / MARK, _stamp(settings, files=_count(out)))
     return out
 
 
@@ -232,28 +234,47 @@ def _settings(patients: int, seed: int, law: LesionLaw) -> dict:
         "law_version": LAW_VERSION,
         "dgccl_version": __version__,
         "law": json.loads(json.dumps(asdict(law))),
-        "complete": False,
     }
 
 
-def _claim(out: Path, settings: dict) -> None:
-    """Make the folder, or check that it is an earlier phantom of the same settings."""
+def _stamp(settings: dict, *, files: int) -> str:
+    """Text of phantom.json; `files` is 0 until the phantom is complete."""
+    return json.dumps(settings | {"files": files}, indent=1) + "\n"
+
+
+def _count(out: Path) -> int:
+    """How many DICOM files lie below the folder."""
+    return sum(name.endswith(".dcm") for _, _, names in os.walk(out) for name in names)
+
+
+def _claim(out: Path, settings: dict) -> bool:
+    """Make the folder, or check that it is an earlier phantom of the same settings.
+
+    Returns:
+        True if it is, and whole: nothing is left to do.
+    """
     if settings["patients"] < 1:
         raise CohortError(
-            "no_patients", f"A phantom of {settings['patients']} patients was asked for, expected at least 1."
+            "no_patients",
+            f"A phantom of {settings['patients']} patients was asked for, expected at least 1.",
+            remedy="Ask for more patients.",
         )
-    stamp = out / "phantom.json"
+    mark = out / MARK
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        found = json.loads(stamp.read_text()) if stamp.is_file() else None
-        if found is None or found | {"complete": False} != settings:
+        found = json.loads(mark.read_text()) if mark.is_file() else {}
+        files = found.pop("files", 0)
+        if found != settings:
             kind = "a phantom of other settings" if found else "files that are no phantom"
             raise CohortError(
                 "phantom_folder_not_empty",
                 f"The output folder {out.name} already holds {kind}.",
                 remedy="Choose a new folder, or remove the old one.",
             )
+        if files > 0 and files == _count(out):
+            return True
     out.mkdir(parents=True, exist_ok=True)
-    _write_text(stamp, json.dumps(settings, indent=1) + "\n")
+    _write_text(mark, _stamp(settings, files=0))
+    return False
 
 
 def _write_text(path: Path, text: str) -> None:

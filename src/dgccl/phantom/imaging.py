@@ -210,21 +210,23 @@ def ct_noise(
     single[[0, -1] if nx % 2 == 0 else [0]] = True
     variance = 2 * (power * np.where(single, 1.0, 2.0)).sum() / (ny * nx) ** 2
     amplitude = np.sqrt(power * np.where(single, 2.0, 1.0) / variance).astype(np.float32)
-    overlap = float(np.exp(-((dz / sigma) ** 2) / 4))  # correlation of two Gaussian slice profiles dz apart
-    # A moving average (1, mix) over slices has neighbor correlation mix / (1 + mix^2), at most 1/2.
-    mix = (1 - np.sqrt(1 - min(2 * overlap, 1.0) ** 2)) / (2 * overlap) if overlap > 1e-6 else 0.0
-    amplitude *= np.float32(sd_hu / np.sqrt(1 + mix**2))
-    spectrum = rng.standard_normal((nz + 1, ny, nx // 2 + 1, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    # Two Gaussian slice profiles dz apart overlap by this correlation; a moving average (a, 1, a) over slices has
+    # neighbor correlation 2a / (1 + 2a^2), at most 0.71.
+    overlap = max(min(float(np.exp(-((dz / sigma) ** 2) / 4)), 0.707), 1e-6)
+    side = (1 - np.sqrt(1 - 2 * overlap**2)) / (2 * overlap)
+    amplitude *= np.float32(sd_hu / np.sqrt(1 + 2 * side**2))
+    spectrum = rng.standard_normal((nz + 2, ny, nx // 2 + 1, 2), dtype=np.float32).view(np.complex64)[..., 0]
     spectrum *= amplitude
     noise = fft.irfft2(spectrum, s=(ny, nx), overwrite_x=True)
-    correlated = np.float32(mix) * noise[:-1]
-    correlated += noise[1:]
+    correlated = noise[:-2] + noise[2:]
+    correlated *= np.float32(side)
+    correlated += noise[1:-1]
     return correlated
 
 
 def _gaussian(
-    to: Float64[np.ndarray, "to"], axis: Float64[np.ndarray, "from"], sigma_mm: float
-) -> Float64[np.ndarray, "to from"]:
+    to: Float64[np.ndarray, "to"], axis: Float64[np.ndarray, "source"], sigma_mm: float
+) -> Float64[np.ndarray, "to source"]:
     """Normalized Gaussian weights that blur `axis` and sample at `to`."""
     weights = np.exp(-(((to[:, None] - axis[None, :]) / sigma_mm) ** 2) / 2)
     return weights / weights.sum(axis=1, keepdims=True)

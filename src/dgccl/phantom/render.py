@@ -14,7 +14,7 @@ from dgccl.phantom.anatomy import Blob, Layer, Tube, Wall
 from dgccl.types import PointMm
 from dgccl.volume import Grid
 
-Axes = tuple[Float[np.ndarray, "z"], Float[np.ndarray, "y"], Float[np.ndarray, "x"]]
+Axes = tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"], Float[np.ndarray, "_"]]
 """Voxel centers along z, y, x relative to the lesion's center, mm."""
 
 FWHM_PER_SD = float(np.sqrt(8 * np.log(2)))
@@ -73,7 +73,7 @@ def paint(
         if layer.halo_mm > 0:
             coverage = np.exp(np.minimum(depth, 0.0) / np.float32(layer.halo_mm))
         else:
-            coverage = _edge(depth, sigma_mm)
+            coverage = _ball_edge(depth, shape.radius_mm, sigma_mm)
         _blend(part, coverage, value, layer.opacity)
 
 
@@ -189,7 +189,11 @@ def _tube_coverage(tube: Tube, axes: Axes, sigma_mm: float) -> Float32[np.ndarra
     t *= np.float32(tube.end_radius_mm - tube.start_radius_mm)
     t += np.float32(tube.start_radius_mm)
     if max(tube.start_radius_mm, tube.end_radius_mm) > 1.5 * sigma_mm:
-        return _edge(t - np.sqrt(square), sigma_mm)
+        t -= (
+            np.float32(sigma_mm**2 / 2) / t
+        )  # blur draws a cylinder's edge in by half of what it does to a ball's
+        t -= np.sqrt(square)
+        return _edge(t, sigma_mm)
     # A tube thinner than the point spread: its axis keeps 1 - exp(-r^2 / 2 s^2) of its contrast.
     spread = 2 * np.float32(sigma_mm) ** 2
     return -np.expm1(-(t**2) / spread) * np.exp(-square / (spread + t**2 / 2))
@@ -228,6 +232,18 @@ def _edge(depth: np.ndarray, sigma_mm: float) -> np.ndarray:
     t += np.float32(0.5)
     np.clip(t, 0.0, 1.0, out=t)
     return t * t * (np.float32(3.0) - 2 * t)
+
+
+def _ball_edge(depth: np.ndarray, radius_mm: float, sigma_mm: float) -> np.ndarray:
+    """The blurred edge of a ball: drawn in by s^2 / r, so that r'^3 + 3 r' s^2 = r^3 and blur keeps the mass.
+
+    A ball smaller than the point spread keeps its mass by losing contrast.
+    """
+    drawn_in = min(sigma_mm**2 / radius_mm, radius_mm)
+    inner = radius_mm - drawn_in
+    # 0.8 s^3 is the mass of the edge profile alone, 3 int t^2 Phi(-t) dt, where nothing is left inside.
+    mass = max(inner**3 + 3 * inner * sigma_mm**2, 0.8 * sigma_mm**3)
+    return _edge(depth - np.float32(drawn_in), sigma_mm) * np.float32(min(1.0, radius_mm**3 / mass))
 
 
 def _broadcast(axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
