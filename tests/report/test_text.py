@@ -55,3 +55,11 @@ def test_pattern_name(pattern: str, modalities: list[str], expected: str) -> Non
 def test_unknown_modality_is_refused() -> None:
     with pytest.raises(TrainingError, match="mr"):
         text.pattern_name("mr", ["ct", "pet"])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("delong", "DeLong"), ("clustered_logit_delong", "clustered logit DeLong"), ("my_own", "my own")],
+)
+def test_method_name(name: str, expected: str) -> None:
+    assert text.method_name(name) == expected

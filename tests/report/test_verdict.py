@@ -84,7 +84,7 @@ def test_a_pair_stored_the_other_way_round_is_turned() -> None:
 @pytest.mark.parametrize(
     ("drop", "expected"),
     [((0.02, 0.0, 0.05), "within the allowed"), ((0.02, -0.02, 0.06), "not settled"), ((0.1, 0.06, 0.14), "more than"),
-     ((0.02, None, None), "no interval"), ((None, None, None), "not defined")],
+     ((0.02, None, None), "no interval"), ((None, None, None), "not defined"), ((0.0, 0.0, 0.0), "settles nothing")],
 )  # fmt: skip
 def test_missing_modality(drop: tuple, expected: str) -> None:
     assert expected in said(drop=drop)

@@ -1,19 +1,17 @@
-"""The figures of the report: each draws numbers that others computed."""
+"""Figures of how well the models do: each draws numbers that others computed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, MultipleLocator
+from matplotlib.ticker import MultipleLocator
 
 from dgccl.report import style, text
-from dgccl.report.style import CLASS_COLORS, CLASS_MARKERS, CLASS_NAMES, Drawing, Line
+from dgccl.report.style import Drawing, Line
 
 WIDTH_IN = 4.6
-_CHANCE: dict[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
+CHANCE_LINE: dict[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
 
 def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
@@ -21,7 +19,7 @@ def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], **_CHANCE)
+        axes.plot([0, 1], [0, 1], **CHANCE_LINE)
         for name, line in lines.items():
             curve = models[name]["roc"]
             auroc = models[name]["auroc"]
@@ -40,7 +38,7 @@ def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
     label = f"ROC curves. Area under the curve with 95% interval: {areas}."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=WIDTH_IN, name="roc", label=label)
     return Drawing(
-        svg, label, "ROC curves over the pooled test predictions of all folds. Dotted: no discrimination."
+        svg, label, "ROC curves of the test lesions, mean over the folds. Dotted: no discrimination."
     )
 
 
@@ -65,7 +63,7 @@ def missing_modality(
             y -= 0.9
             ticks.append((y, pattern, ""))
             _interval_row(axes, y, entry, color=lines[name].color, filled=pattern.find("missing") < 0)
-        axes.axvline(0.5, **_CHANCE)
+        axes.axvline(0.5, **CHANCE_LINE)
         axes.set_yticks([tick for tick, _, _ in ticks], [words for _, words, _ in ticks])
         for label, (_, _, color) in zip(axes.get_yticklabels(), ticks, strict=True):
             if color:
@@ -96,180 +94,24 @@ def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, color: str,
         return
     if not text.is_missing(entry["ci_low"]):
         axes.plot(
-            [entry["ci_low"], entry["ci_high"]], [y, y], color=color, linewidth=1.6, solid_capstyle="butt"
+            [entry["ci_low"], entry["ci_high"]],
+            [y, y],
+            color=color,
+            linewidth=1.6,
+            solid_capstyle="butt",
+            clip_on=False,
         )
     face = color if filled else "white"
-    axes.plot(entry["estimate"], y, marker="o", markersize=6, markerfacecolor=face, color=color, zorder=3)
-
-
-def gate_weights(
-    name: str, rows: pd.DataFrame, gate: Mapping[str, Any], *, modalities: Sequence[str]
-) -> Drawing:
-    """Gate weights by class: box from the stored quartiles, one dot a lesion."""
-    ks = gate["ks"]
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        ticks = []
-        for group, modality in enumerate(modalities):
-            for index, kind in enumerate(CLASS_NAMES):
-                x = group * 2.6 + index
-                values = rows.loc[rows["y_true"] == index, f"gate_{modality}"].to_numpy(float)
-                _box(axes, x, gate["by_class"][kind][modality], values, kind=kind)
-                ticks.append((x, kind))
-            axes.text(
-                group * 2.6 + 0.5, 1.03, f"{text.modality_name(modality)} weight", ha="center",
-                fontweight="bold", transform=axes.get_xaxis_transform(),
-            )  # fmt: skip
-        axes.set_xticks([x for x, _ in ticks], [kind for _, kind in ticks])
-        axes.tick_params(axis="x", length=0)
-        axes.set(ylabel="Gate weight", ylim=(-0.02, 1.02), xlim=(-0.7, ticks[-1][0] + 0.7))
-        axes.grid(axis="y", color=style.RULE, linewidth=0.6)
-
-    medians = "; ".join(
-        f"{kind}, {text.modality_name(m)}: median {text.number(gate['by_class'][kind][m]['median'])}"
-        for kind in CLASS_NAMES
-        for m in modalities
-    )
-    test = f"Kolmogorov-Smirnov statistic {text.number(ks['statistic'])}, {text.relation(ks['p'])}"
-    label = f"Gate weights of {text.model_words(name)} by class. {medians}. {test}."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=3.5, name=f"gate-{name}", label=label)
-    caption = (
-        f"Gate weights of {text.model_words(name)} on the test lesions, by true class: quartiles and every lesion. "
-        f"Benign against malignant: {test}."
-    )
-    return Drawing(svg, label, caption)
-
-
-def _box(axes: Axes, x: float, box: Mapping[str, float | None], values: np.ndarray, *, kind: str) -> None:
-    """A box of quartiles with the single values beside each other inside it."""
-    color = CLASS_COLORS[kind]
-    spread = np.random.default_rng(len(values)).uniform(-0.28, 0.28, len(values))
     axes.plot(
-        x + spread, values, linestyle="none", marker=CLASS_MARKERS[kind], markersize=3.2, color=color, alpha=0.45,
-        markeredgewidth=0,
-    )  # fmt: skip
-    q1, median, q3 = box["q1"], box["median"], box["q3"]
-    if q1 is None or median is None or q3 is None:
-        return
-    axes.fill_between([x - 0.36, x + 0.36], q1, q3, facecolor=color, alpha=0.16, edgecolor="none")
-    axes.plot(
-        [x - 0.36, x + 0.36, x + 0.36, x - 0.36, x - 0.36], [q1, q1, q3, q3, q1], color=color, linewidth=1.1
+        entry["estimate"],
+        y,
+        marker="o",
+        markersize=6,
+        markerfacecolor=face,
+        color=color,
+        zorder=3,
+        clip_on=False,
     )
-    axes.plot([x - 0.36, x + 0.36], [median, median], color=color, linewidth=2.4, solid_capstyle="butt")
-
-
-def training(name: str, history: pd.DataFrame, line: Line) -> Drawing:
-    """Loss and validation AUC over the epochs, one thin line a fold."""
-
-    def draw(figure: Figure) -> None:
-        loss, auroc = figure.subplots(2, 1, sharex=True)
-        for fold, part in history.groupby("fold", sort=True):
-            first = fold == history["fold"].min()
-            loss.plot(
-                part["epoch"], part["train_loss"], color=style.MUTED, linewidth=0.9, alpha=0.8,
-                label="training" if first else None,
-            )  # fmt: skip
-            loss.plot(
-                part["epoch"], part["validation_loss"], color=line.color, linewidth=1.3, alpha=0.8,
-                label="validation" if first else None,
-            )  # fmt: skip
-            auroc.plot(part["epoch"], part["validation_auroc"], color=line.color, linewidth=1.3, alpha=0.8)
-        loss.set_title(f"{text.model_name(name)}: loss")
-        loss.set_ylabel("Loss")
-        loss.legend(loc="upper right", ncols=2, labelcolor="linecolor", handlelength=1.4)
-        loss.margins(y=0.18)
-        auroc.set_title(f"{text.model_name(name)}: AUC on validation")
-        auroc.set(xlabel="Epoch", ylabel="AUC", ylim=(min(0.4, auroc.get_ylim()[0]), 1.02))
-        auroc.axhline(0.5, **_CHANCE)
-        auroc.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        for axes in (loss, auroc):
-            axes.grid(color=style.RULE, linewidth=0.6)
-
-    folds = history["fold"].nunique()
-    label = f"Training and validation loss, and validation AUC, of {text.model_name(name)} over the epochs."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=4.2, name=f"training-{name}", label=label)
-    return Drawing(
-        svg, label, f"{text.model_name(name)}: one line for each of the {text.count(folds, 'fold')}."
-    )
-
-
-COSINE_ROWS = {
-    "paired": "same lesion, trained",
-    "mismatched": "different lesions, trained",
-    "paired_untrained": "same lesion, before training",
-}
-
-
-def cosine(cosines: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line]) -> Drawing:
-    """Cosine similarity of the embeddings of two modalities: mean and standard deviation."""
-    rows = [(name, key) for name in cosines for key in COSINE_ROWS if cosines[name].get(key)]
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for y, (name, key) in enumerate(rows):
-            entry, color = cosines[name][key], lines[name].color
-            mean, sd = entry["mean"], entry["sd"]
-            axes.text(1.015, y, text.number(mean), transform=axes.get_yaxis_transform(), va="center")
-            if text.is_missing(mean):
-                continue
-            if not text.is_missing(sd):
-                axes.plot([mean - sd, mean + sd], [y, y], color=color, linewidth=1.6)
-            face = color if key == "paired" else "white"
-            axes.plot(mean, y, marker="o", markersize=6, markerfacecolor=face, color=color, zorder=3)
-        many = len(cosines) > 1
-        names = [f"{text.model_name(n)}, {COSINE_ROWS[k]}" if many else COSINE_ROWS[k] for n, k in rows]
-        axes.set_yticks(range(len(rows)), names)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.set(xlabel="Cosine similarity, CT and PET (mean ± s.d.)", ylim=(len(rows) - 0.4, -0.6))
-        axes.set_xlim(min(-0.05, axes.get_xlim()[0]), 1.0)
-        axes.axvline(0.0, **_CHANCE)
-        axes.grid(axis="x", color=style.RULE, linewidth=0.6)
-
-    words = "; ".join(f"{COSINE_ROWS[k]}: {text.spread(cosines[n][k])}" for n, k in rows)
-    label = f"Cosine similarity of CT and PET embeddings. {words}."
-    svg = style.render_svg(
-        draw, width_in=WIDTH_IN, height_in=0.8 + 0.34 * len(rows), name="cosine", label=label
-    )
-    caption = f"Agreement of the CT and PET embeddings of the test lesions, mean ± standard deviation. Cosine {words}."
-    return Drawing(svg, label, caption)
-
-
-def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Drawing:
-    """One small map a fold, colored by class.
-
-    Args:
-        name: the model.
-        layouts: for each fold the positions, shape (n, 2), and `y_true`, shape (n,).
-    """
-    columns = min(len(layouts), 3)
-    height = 1.6 * -(-len(layouts) // columns) + 0.35
-
-    def draw(figure: Figure) -> None:
-        grid = figure.subplots(-(-len(layouts) // columns), columns, squeeze=False).ravel()
-        for axes, (fold, (layout, y_true)) in zip(grid, sorted(layouts.items()), strict=False):
-            for index, kind in enumerate(CLASS_NAMES):
-                chosen = y_true == index
-                axes.plot(
-                    layout[chosen, 0], layout[chosen, 1], linestyle="none", marker=CLASS_MARKERS[kind],
-                    markersize=4.5, color=CLASS_COLORS[kind], alpha=0.75, markeredgewidth=0, label=kind,
-                )  # fmt: skip
-            axes.set(xticks=[], yticks=[], xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), title=f"Fold {fold}")
-            axes.set_aspect("equal")
-            axes.spines[:].set(visible=True, color=style.RULE)
-        for axes in grid[len(layouts) :]:
-            axes.set_axis_off()
-        handles, names = grid[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
-
-    label = f"t-SNE maps of the fused embeddings of {text.model_words(name)}, one for each fold, by class."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name=f"map-{name}", label=label)
-    caption = (
-        f"t-SNE of the fused embeddings of {text.model_words(name)}, test lesions, cosine distance. Each fold has a "
-        "network of its own, so each has a map of its own; axes have no unit and distances between groups no meaning."
-    )
-    return Drawing(svg, label, caption)
 
 
 def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
@@ -285,7 +127,7 @@ def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
                 [fold + shift for fold, _ in known], [value for _, value in known], marker="o", markersize=6,
                 linestyle="none", color=line.color, label=text.model_name(name),
             )  # fmt: skip
-        axes.axhline(0.5, **_CHANCE)
+        axes.axhline(0.5, **CHANCE_LINE)
         axes.xaxis.set_major_locator(MultipleLocator(1))
         folds = max(len(models[name]["auroc_by_fold"]) for name in lines)
         for fold in range(folds):

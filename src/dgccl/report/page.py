@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
-from dgccl.report import figures, qc, style, tables, text
+from dgccl.report import figures, inner_figures, qc, style, tables, text
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
 from dgccl.report.gallery import Group, build_gallery
 from dgccl.report.published import published_table
@@ -126,14 +126,14 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         )
     gates = {name: models[name]["gate"] for name in lines if models[name]["gate"] is not None}
     drawings += [
-        figures.gate_weights(name, run.complete_rows(name), gate, modalities=modalities)
+        inner_figures.gate_weights(name, run.complete_rows(name), gate, modalities=modalities)
         for name, gate in gates.items()
     ]
     if gates:
         shown.append(tables.gate_weights(run, gates))
     cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
     if cosines:
-        drawings.append(figures.cosine(cosines, lines))
+        drawings.append(inner_figures.cosine(cosines, lines))
     for found, words in (
         (gates, "no gate, hence no gate weights"),
         (cosines, "no CT-PET cosine similarity in the results"),
@@ -156,7 +156,7 @@ def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         if history.empty:
             notes.append(f"history.csv has no training history of {text.model_words(name)}.")
         else:
-            drawings.append(figures.training(name, history, line))
+            drawings.append(inner_figures.training(name, history, line))
     return Section("training", "Training", notes=tuple(notes), drawings=tuple(drawings))
 
 
@@ -180,7 +180,7 @@ def embedding_maps(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
             f"No t-SNE map of {text.model_words(name)} for {folds}: fewer than {SMALLEST_MAP} test lesions have "
             "no neighborhoods to show."
         )
-    return ([figures.embedding_map(name, layouts)] if layouts else []), notes
+    return ([inner_figures.embedding_map(name, layouts)] if layouts else []), notes
 
 
 def _gallery(run: RunFiles, cohort: Cohort) -> Section:
@@ -201,6 +201,7 @@ def _gallery(run: RunFiles, cohort: Cohort) -> Section:
 
 def _cohort(cohort: Cohort) -> Section:
     said, decisions = qc.decisions(cohort)
+    said += " Malignant stands for label 1 and benign for label 0 of the label table."
     return Section(
         "cohort", "Cohort and quality control", said, tables=(tables.cohort_by_class(cohort), *decisions)
     )

@@ -10,34 +10,44 @@ LONG_LIST = 12
 """More refusals than this are counted by reason, with the single ones behind a title to open."""
 
 
+ORDINARY = ("ok", "selected")
+"""Codes of decisions that need no reader: a lesion that was taken, a series that was the one to take."""
+
+
 def decisions(cohort: Cohort) -> tuple[str, list[Table]]:
-    """One sentence on the refusals and the tables that list them."""
+    """One sentence on the refusals and the tables that list refusals, choices and warnings."""
     qc = cohort.qc
     refused = qc.loc[qc["status"] == "refused"]
-    others = qc.loc[(qc["status"] != "refused") & (qc["code"] != "ok")]
+    others = qc.loc[(qc["status"] != "refused") & ~qc["code"].isin(ORDINARY)]
     tables = []
     if len(refused) > LONG_LIST:
-        tables.append(_counts(refused, "Refused at ingestion, by reason"))
+        tables.append(_counts(refused["code"], "Refused at ingestion, by reason", of="Entries, n"))
         tables.append(_single(refused, f"Every refusal ({len(refused)})", folded=True))
     elif len(refused):
         tables.append(_single(refused, "Refused at ingestion", folded=False))
+    warnings = cohort.lesions["qc"].str.split(";").explode()
+    if (warnings != "").any():
+        tables.append(
+            _counts(warnings.loc[warnings != ""], "Warnings on lesions that were taken", of="Lesions, n")
+        )
     if len(others):
-        tables.append(_single(others, f"Warnings and choices of ingestion ({len(others)})", folded=True))
+        tables.append(_single(others, f"Other decisions of ingestion ({len(others)})", folded=True))
     if refused.empty:
-        return "Ingestion refused nothing.", tables
+        return "Ingestion refused no patient.", tables
     patients = refused["study_code"].nunique()
-    entries = text.count(len(refused), "entry", plural="entries")
-    return f"Ingestion refused {entries} of {text.count(patients, 'patient')}.", tables
+    return (
+        f"Ingestion refused {text.count(patients, 'patient')} ({text.count(len(refused), 'reason')}).",
+        tables,
+    )
 
 
-def _counts(table: pd.DataFrame, title: str) -> Table:
-    counts = table["code"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    rows = tuple((str(code), str(n)) for code, n in counts.items())
-    return Table(title, ("Reason code", "Entries, n"), rows)
+def _counts(codes: pd.Series, title: str, *, of: str) -> Table:
+    counts = codes.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    return Table(title, ("Reason code", of), tuple((str(code), str(n)) for code, n in counts.items()))
 
 
 def _single(table: pd.DataFrame, title: str, *, folded: bool) -> Table:
-    columns = [name for name in table.columns if name != "status"]
+    columns = list(table.columns)
     header = tuple(name.replace("_", " ").capitalize() for name in columns)
     rows = tuple(tuple(str(cell) for cell in row) for row in table[columns].itertuples(index=False))
     return Table(title, header, rows, folded=folded, words=True)

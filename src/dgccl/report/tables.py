@@ -56,7 +56,8 @@ def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
             )
         rows.append(tuple(row))
     note = (
-        "Pooled test predictions of all folds, each lesion scored by the one model that never saw its patient. In "
+        "Each lesion scored by the one network that never saw its patient. AUC: every test lesion compared with those "
+        "of the other class in its own fold. In "
         f"parentheses: {_methods(run)}. Sensitivity and specificity at the threshold chosen on each fold's "
         "validation lesions. Drop: AUC with every modality minus AUC with one missing."
     )
@@ -66,9 +67,15 @@ def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
 
 def _methods(run: RunFiles) -> str:
     """Which method gave the intervals: `95% intervals (AUC: DeLong; sensitivity and specificity: Wilson)`."""
-    model = run.results["models"][run.models[0]]
-    auroc, sensitivity = (text.method_name(str(model[key]["method"])) for key in ("auroc", "sensitivity"))
-    return f"95% intervals (AUC: {auroc}; sensitivity and specificity: {sensitivity})"
+    models = run.results["models"].values()
+    aucs = [model["auroc"] for model in models]
+    aucs += [pattern["auroc"] for model in models for pattern in model["patterns"].values()]
+    rates = [model[key] for model in models for key in ("sensitivity", "specificity")]
+    names = [
+        text.listing(sorted({text.method_name(entry["method"]) for entry in entries}))
+        for entries in (aucs, rates)
+    ]
+    return f"95% intervals (AUC: {names[0]}; sensitivity and specificity: {names[1]})"
 
 
 def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
@@ -84,12 +91,19 @@ def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
                 text.number(models[name]["threshold_by_fold"][fold]),
             ]
         rows.append(tuple(row))
+    pooled = [
+        cell for name in lines for cell in (text.number(models[name]["auroc_pooled"]["estimate"]), "none")
+    ]
+    rows.append(("Scores pooled", *pooled))
     header = ["Fold"]
     for name in lines:
         header += [f"AUC, {text.model_words(name)}", f"Threshold, {text.model_words(name)}"]
-    note = "AUC on each test fold and the threshold (probability of malignancy) chosen on its validation lesions."
+    note = (
+        "AUC on each test fold, and the threshold (probability of malignancy) chosen on its validation lesions. "
+        "Pooled: all scores as if one network had given them."
+    )
     if any(text.is_missing(value) for name in lines for value in models[name]["auroc_by_fold"]):
-        note += " “Not defined” marks a test fold with one class only: it has no AUC."
+        note += " A test fold with one class only has no AUC."
     return Table("By fold", tuple(header), tuple(rows), note)
 
 

@@ -14,11 +14,13 @@ MINUS = "\u2212"
 MODEL_NAMES = {"dgccl": "DG-CCL", "late_fusion": "late fusion"}
 MODALITY_NAMES = {"ct": "CT", "pet": "PET"}
 METHOD_NAMES = {
-    "delong": "DeLong",
     "logit_delong": "logit DeLong",
+    "delong": "DeLong",
+    "newcombe_score": "Newcombe's score interval",
     "wilson": "Wilson",
-    "bootstrap": "bootstrap",
+    "clopper_pearson": "Clopper-Pearson",
 }
+"""Interval methods by the end of their name; what stands before it says how clusters and strata were treated."""
 
 
 def is_missing(value: float | None) -> bool:
@@ -109,8 +111,11 @@ def modality_name(name: str) -> str:
 
 
 def method_name(name: str) -> str:
-    """How the method behind an interval is called in the report."""
-    return METHOD_NAMES.get(name, name.replace("_", " "))
+    """How the method behind an interval is called in the report: `clustered DeLong`."""
+    for end, words in METHOD_NAMES.items():
+        if name.endswith(end):
+            return f"{name.removesuffix(end)}{words}".replace("_", " ")
+    return name.replace("_", " ")
 
 
 def pattern_name(pattern: str, modalities: Sequence[str]) -> str:

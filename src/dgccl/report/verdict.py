@@ -72,6 +72,8 @@ def _missing(pattern: str, drop: Mapping[str, Any]) -> str:
     if text.is_missing(drop["ci_low"]) or text.is_missing(drop["ci_high"]):
         return f"{said}; no interval could be computed."
     said += f" (95% interval {text.number(-drop['ci_high'])} to {text.number(-drop['ci_low'])})"
+    if drop["ci_high"] <= drop["ci_low"]:
+        return f"{said}; an interval without width comes from too few lesions to rank and settles nothing."
     if drop["ci_high"] <= ALLOWED_DROP:
         return f"{said}, within the allowed loss of {ALLOWED_DROP:.2f}."
     if drop["ci_low"] > ALLOWED_DROP:
