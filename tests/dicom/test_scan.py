@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 from pathlib import Path
@@ -14,9 +15,11 @@ from pydicom.uid import (
 )
 
 from dgccl.dicom.elements import read_elements
+from dgccl.dicom.roi import read_rtstruct
 from dgccl.dicom.scan import scan
+from dgccl.dicom.select import select_pair
 from dgccl.dicom.series import load_series
-from dgccl.errors import DicomError
+from dgccl.errors import DgcclError, DicomError
 
 from . import make
 
@@ -139,6 +142,39 @@ def test_every_prefix_of_a_file_is_rejected_or_skipped_but_never_raises(tmp_path
             "incomplete_header",
             "missing_pixel_data",
         )
+
+
+def test_sequences_nested_without_end(tmp_path: Path):
+    whole = make.write(make.image(make.ramp()[0], (0, 0, 0)), tmp_path / "whole").read_bytes()
+    nested = b"\x54\x00\x16\x00SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x").write_bytes(whole.split(b"\xe0\x7f\x10\x00")[0] + nested * 2000)
+    assert codes(scan(tmp_path / "in")) == ["malformed_file"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_end_in_a_reason_code(tmp_path: Path, seed):
+    rng = np.random.default_rng(seed)
+    datasets = [
+        *make.stack(make.ramp((2, 3, 3)), SpecificCharacterSet="ISO_IR 100"),
+        make.enhanced(make.ramp((2, 3, 3)), (0, 1), slopes=[1, 1]),
+        make.rtstruct({"a": [np.array([[0.0, 0, 0], [0, 3, 0], [3, 3, 0]])]}, "1.2.3"),
+    ]
+    syntax = SYNTAXES[seed % 2]
+    whole = [make.write(d, tmp_path / "whole", syntax=syntax).read_bytes() for d in datasets]
+    (tmp_path / "in").mkdir()
+    for _ in range(25):
+        for number, content in enumerate(whole):
+            damaged = bytearray(content)
+            for place in rng.integers(132, len(content), 3):
+                damaged[place] = rng.integers(256)
+            (tmp_path / "in" / f"{number}.dcm").write_bytes(damaged)
+        found = scan(tmp_path / "in")
+        select_pair(found.series)
+        assert len(found.rejected) + sum(len(series.paths) for series in found.series) >= len(whole)
+        for series in found.series:
+            with contextlib.suppress(DgcclError):  # any other exception fails the test
+                read_rtstruct(series.paths[0], {}) if series.modality == "RTSTRUCT" else load_series(series)
 
 
 def test_what_is_no_dicom(tmp_path: Path):

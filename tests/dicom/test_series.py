@@ -72,7 +72,7 @@ orientations = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     orientation=orientations,
     row_mm=st.floats(0.4, 5),

@@ -1,14 +1,17 @@
-"""What choosing among series needs to know of them, from headers alone."""
+"""What grouping and choosing among series needs to know of their files."""
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from dgccl.dicom.elements import Elements
+from dgccl.dicom.elements import Elements, read_elements
 from dgccl.dicom.enhanced import PER_FRAME_GROUPS, SHARED_GROUPS
 from dgccl.dicom.geometry import SAME_PLANE_MM, slice_normal
-from dgccl.errors import DgcclError
+from dgccl.dicom.pixels import stored_values
+from dgccl.dicom.walk import PIXEL_DATA
+from dgccl.errors import DgcclError, DicomError
 
 PointTuple = tuple[float, float, float]
 
@@ -34,9 +37,11 @@ def extent(
     first: Elements, found: list[PointTuple]
 ) -> tuple[int, float | None, tuple[PointTuple, PointTuple] | None]:
     """Number of planes, median distance between them (mm), and the box they fill (LPS mm)."""
-    places = [first, *first.items(SHARED_GROUPS), *itertools.islice(first.items(PER_FRAME_GROUPS), 1)]
-    measures = [m for place in places for m in (place, *place.items(0x00209116), *place.items(0x00289110))]
     try:
+        places = [first, *first.items(SHARED_GROUPS), *itertools.islice(first.items(PER_FRAME_GROUPS), 1)]
+        measures = [
+            m for place in places for m in (place, *place.items(0x00209116), *place.items(0x00289110))
+        ]
         orientation = next((o for m in measures if (o := m.floats(0x00200037)).shape == (6,)), None)
         pixel_mm = next((s for m in measures if (s := m.floats(0x00280030)).shape == (2,)), None)
         normal = None if orientation is None else slice_normal(orientation)
@@ -54,3 +59,29 @@ def extent(
     low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     box = ((low[0], low[1], low[2]), (high[0], high[1], high[2]))
     return len(steps) + 1, float(np.median(steps)) if len(steps) else None, box
+
+
+def check_same_instance(earlier: Path, later: Path) -> None:
+    """Refuse two files that claim to be one instance but differ in more than encoding or descriptive text."""
+    a, b = read_elements(earlier, pixels=True), read_elements(later, pixels=True)
+    if a.data == b.data:
+        return
+    tags = (
+        _POSITION,
+        _ORIENTATION,
+        0x00280030,
+        0x00281052,
+        0x00281053,
+        SHARED_GROUPS,
+        PER_FRAME_GROUPS,
+        0x30060039,
+    )
+    same = all(a.raw(tag) == b.raw(tag) for tag in tags)
+    if same and PIXEL_DATA in a and PIXEL_DATA in b:
+        same = np.array_equal(stored_values(a), stored_values(b))
+    if not same or (PIXEL_DATA in a) != (PIXEL_DATA in b):
+        raise DicomError(
+            "conflicting_instances",
+            "Two files carry the same SOP Instance UID but different content.",
+            remedy="Keep the one that the PACS holds.",
+        )

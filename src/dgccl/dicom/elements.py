@@ -7,6 +7,7 @@ pydicom, which decodes them lazily; everything that needs the meaning of an elem
 """
 
 import io
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -86,7 +87,9 @@ class Elements:
         raw = self.raw(tag).rstrip(b" \0")
         if raw.isascii() and b"\x1b" not in raw:
             return raw.decode("ascii").strip()
-        return decode_bytes(raw, list(self.charset), {0x0A, 0x0C, 0x0D}).strip(" \0")
+        with warnings.catch_warnings():  # a character that cannot be decoded is replaced, which will do
+            warnings.simplefilter("ignore")
+            return decode_bytes(raw, list(self.charset), {0x0A, 0x0C, 0x0D}).strip(" \0")
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """The values of a multi-valued text element."""
@@ -129,6 +132,8 @@ class Elements:
             if tag != ITEM:
                 return
             stop = end if length == UNDEFINED else position + length
+            if stop > end:
+                raise _overrun()
             try:
                 index, position = walk(self.data, position, stop, encoding=encoding)
             except NeedMore as error:
@@ -182,6 +187,12 @@ def _malformed_number(tag: int) -> DicomError:
     )
 
 
+def _overrun() -> DicomError:
+    return DicomError(
+        "malformed_file", "A sequence item is longer than its sequence.", remedy="Export the file again."
+    )
+
+
 def _not_dicom() -> DicomError:
     return DicomError("not_dicom", "The file is not DICOM.", remedy="Remove it, or export it as DICOM.")
 
@@ -195,7 +206,7 @@ def read_elements(path: Path, *, pixels: bool) -> Elements:
             length is still held against the size of the file.
 
     Raises:
-        DicomError: codes `unreadable_file`, `empty_file`, `not_dicom`, `truncated_file`.
+        DicomError: codes `unreadable_file`, `empty_file`, `not_dicom`, `truncated_file`, `malformed_file`.
 
     Source:
         DICOM PS3.10 section 7 (file), PS3.5 sections 7 (data set) and A (transfer syntaxes).
@@ -216,6 +227,10 @@ def read_elements(path: Path, *, pixels: bool) -> Elements:
                     if not more:
                         raise truncated() from None
                     data += more
+    except RecursionError as error:
+        raise DicomError(
+            "malformed_file", "Sequences are nested without end.", remedy="Remove the file."
+        ) from error
     except OSError as error:
         raise DicomError(
             "unreadable_file",
@@ -267,7 +282,9 @@ def _parse_from(data: bytes, size: int, *, start: int) -> Elements:
     elements = Elements(data, index, *encoding, syntax or _implied_syntax(encoding), size)
     if 0x00080005 not in index:
         return elements
-    return replace(elements, charset=tuple(convert_encodings(list(elements.texts(0x00080005)))))
+    with warnings.catch_warnings():  # an unknown character set is read as ISO 8859-1
+        warnings.simplefilter("ignore")
+        return replace(elements, charset=tuple(convert_encodings(list(elements.texts(0x00080005)))))
 
 
 def _looks_like_data_set(data: bytes) -> bool:

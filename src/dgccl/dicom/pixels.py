@@ -46,13 +46,13 @@ def stored_values(elements: Elements, *, palette: bool = False) -> Shaped[np.nda
             f"The image is {photometric or 'of unknown color'}; one gray channel was expected.",
             remedy="Select the original CT or PET series, not a captured or fused one.",
         )
-    frames = int(elements.text(0x00280008) or 1)
+    frames = elements.text(0x00280008) or "1"
     rows, columns = elements.uint16(0x00280010), elements.uint16(0x00280011)
-    if not (rows and columns and frames > 0):
+    if not (rows and columns and frames.isdecimal() and int(frames)):
         raise DicomError(
             "missing_image_size", "Rows, Columns or frames are absent or 0.", remedy="Export again."
         )
-    shape = (frames, rows, columns)
+    shape = (int(frames), rows, columns)
     if elements.syntax in _NATIVE_LITTLE and elements.uint16(0x00280100) == 16:
         return _native_16_bit(elements, shape)
     return _decoded(elements, shape)
@@ -85,17 +85,16 @@ def _native_16_bit(
 
 
 def _decoded(elements: Elements, shape: tuple[int, int, int]) -> Shaped[np.ndarray, "frames rows columns"]:
-    syntax = UID(elements.syntax)
-    dataset = elements.to_dataset(pixels=True)
+    name = "an unknown transfer syntax"
     try:
         with warnings.catch_warnings():
             # A header that disagrees with the code stream in harmless ways must not stop the series.
             warnings.simplefilter("ignore")
-            values = pixel_array(dataset, raw=True)
+            name = UID(elements.syntax).name
+            return pixel_array(elements.to_dataset(pixels=True), raw=True).reshape(shape)
     except Exception as error:  # decoders of five libraries raise whatever they like
         raise DicomError(
             "undecodable_pixels",
-            f"Pixel data in {syntax.name} cannot be decoded ({type(error).__name__}).",
+            f"Pixel data in {name} cannot be decoded ({type(error).__name__}).",
             remedy="Install a decoder for it (python-gdcm or pylibjpeg), or decompress the series before.",
         ) from error
-    return values.reshape(shape)

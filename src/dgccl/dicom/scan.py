@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from dgccl.dicom.describe import PointTuple, attenuation_corrected, extent, references
+from dgccl.dicom.describe import (
+    PointTuple,
+    attenuation_corrected,
+    check_same_instance,
+    extent,
+    references,
+)
 from dgccl.dicom.elements import Elements, read_elements
-from dgccl.dicom.enhanced import PER_FRAME_GROUPS, SHARED_GROUPS
-from dgccl.dicom.pixels import stored_values
+from dgccl.dicom.enhanced import PER_FRAME_GROUPS
 from dgccl.dicom.walk import PIXEL_DATA
 from dgccl.errors import DgcclError, DicomError
 
@@ -31,7 +34,7 @@ _REQUIRED = {
     "Study Instance UID": 0x0020000D,
     "Series Instance UID": 0x0020000E,
 }
-_POSITION, _ORIENTATION = 0x00200032, 0x00200037
+_POSITION = 0x00200032
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
@@ -223,7 +226,7 @@ def _add(groups: dict[_Key, _Group], path: Path, elements: Elements) -> list[Rej
     try:
         earlier = group.paths.get(instance)
         if earlier is not None:
-            _check_same_instance(earlier, path)
+            check_same_instance(earlier, path)
             group.warnings["duplicate_instance"] = None
             return []
         group.paths[instance] = path
@@ -241,32 +244,6 @@ def _add(groups: dict[_Key, _Group], path: Path, elements: Elements) -> list[Rej
 def _without_pixels(elements: Elements) -> Elements:
     place = elements.index.get(PIXEL_DATA)
     return elements if place is None else replace(elements, data=elements.data[: place[1]])
-
-
-def _check_same_instance(earlier: Path, later: Path) -> None:
-    """Refuse two files that claim to be one instance but differ in more than encoding or descriptive text."""
-    a, b = read_elements(earlier, pixels=True), read_elements(later, pixels=True)
-    if a.data == b.data:
-        return
-    tags = (
-        _POSITION,
-        _ORIENTATION,
-        0x00280030,
-        0x00281052,
-        0x00281053,
-        SHARED_GROUPS,
-        PER_FRAME_GROUPS,
-        0x30060039,
-    )
-    same = all(a.raw(tag) == b.raw(tag) for tag in tags)
-    if same and PIXEL_DATA in a and PIXEL_DATA in b:
-        same = np.array_equal(stored_values(a), stored_values(b))
-    if not same or (PIXEL_DATA in a) != (PIXEL_DATA in b):
-        raise DicomError(
-            "conflicting_instances",
-            "Two files carry the same SOP Instance UID but different content.",
-            remedy="Keep the one that the PACS holds.",
-        )
 
 
 def _add_image(group: _Group, elements: Elements) -> None:

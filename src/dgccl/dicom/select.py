@@ -151,7 +151,7 @@ def _rank(
         _uncovered(ct, pet, lesions_mm),
         tuple(round(entry.slice_spacing_mm or 1e3, 2) for entry in present),
         tuple(-entry.planes for entry in present),
-        tuple(entry.series_uid for entry in present),
+        tuple((entry.series_uid, entry.study_uid, entry.patient_id, entry.paths) for entry in present),
     )
 
 

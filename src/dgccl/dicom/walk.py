@@ -132,7 +132,9 @@ def _skip_open(
             return position, position + 8
         if inner != ITEM:
             raise DicomError(
-                "malformed_file", "A DICOM sequence holds something that is no item.", remedy="Export again."
+                "malformed_file",
+                "A DICOM sequence holds something that is no item.",
+                remedy="Export the file again.",
             )
         position += 8
         if length == UNDEFINED:
