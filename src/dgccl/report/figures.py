@@ -89,7 +89,7 @@ def missing_modality(
 def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, color: str, filled: bool) -> None:
     """One estimate with its interval at height y, the number written at the right edge."""
     words = text.number(entry["estimate"])
-    axes.text(1.015, y, words, transform=axes.get_yaxis_transform(), va="center")
+    axes.text(1.03, y, words, transform=axes.get_yaxis_transform(), va="center")
     if text.is_missing(entry["estimate"]):
         return
     if not text.is_missing(entry["ci_low"]):

@@ -124,6 +124,9 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         notes.append(
             "No modality was withheld in this run, so that there is no figure for a missing modality."
         )
+    cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
+    if cosines:
+        drawings.append(inner_figures.cosine(cosines, lines))
     gates = {name: models[name]["gate"] for name in lines if models[name]["gate"] is not None}
     drawings += [
         inner_figures.gate_weights(name, run.complete_rows(name), gate, modalities=modalities)
@@ -131,9 +134,6 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     ]
     if gates:
         shown.append(tables.gate_weights(run, gates))
-    cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
-    if cosines:
-        drawings.append(inner_figures.cosine(cosines, lines))
     for found, words in (
         (gates, "no gate, hence no gate weights"),
         (cosines, "no CT-PET cosine similarity in the results"),
