@@ -67,8 +67,8 @@ def check_same_instance(earlier: Path, later: Path) -> None:
     if a.data == b.data:
         return
     tags = (
-        _POSITION,
-        _ORIENTATION,
+        0x00200032,
+        0x00200037,
         0x00280030,
         0x00281052,
         0x00281053,

@@ -104,7 +104,7 @@ class Elements:
         """
         raw = self.raw(tag).strip(b" \0\\")
         try:
-            values = np.array([float(part) for part in raw.split(b"\\")] if raw else [], float)
+            values = np.array(list(map(float, raw.decode("ascii").split("\\"))) if raw else [], float)
         except ValueError as error:
             raise _malformed_number(tag) from error
         if not np.isfinite(values).all():
