@@ -212,7 +212,7 @@ def test_same_anatomy_on_any_grid() -> None:
 
 @pytest.mark.parametrize("diameter_mm", [6.0, 15.0, 29.0])
 def test_lesion_has_its_volume(diameter_mm: float) -> None:
-    grid = _grid((80, 80, 80), (0.6, 0.6, 0.6))
+    grid = _grid((44, 44, 44), (1.0, 1.0, 1.0))
     pet = _grid((8, 8, 8), (4.0, 4.0, 4.0))
     volumes = [
         draw(
@@ -225,9 +225,9 @@ def test_lesion_has_its_volume(diameter_mm: float) -> None:
         ).lesion.array.sum()
         * grid.voxel_ml
         * 1000
-        for seed in range(4)
+        for seed in range(3)
     ]
-    assert np.mean(volumes) == pytest.approx(np.pi / 6 * diameter_mm**3, rel=0.08)
+    assert np.mean(volumes) == pytest.approx(np.pi / 6 * diameter_mm**3, rel=0.1)
 
 
 def test_oblique_grid_is_refused() -> None:

@@ -229,6 +229,7 @@ def _gaussian(
 ) -> Float64[np.ndarray, "to source"]:
     """Normalized Gaussian weights that blur `axis` and sample at `to`."""
     weights = np.exp(-(((to[:, None] - axis[None, :]) / sigma_mm) ** 2) / 2)
+    weights[weights < 1e-5] = 0.0  # beyond 4.8 standard deviations, to keep the map banded
     return weights / weights.sum(axis=1, keepdims=True)
 
 

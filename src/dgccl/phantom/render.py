@@ -4,10 +4,12 @@ Coverage is computed from distances in closed form, so that no grid finer than t
 the box of voxels that a layer reaches.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Float64
+from scipy import sparse
 
 from dgccl.errors import GeometryError
 from dgccl.phantom.anatomy import Blob, Layer, Tube, Wall
@@ -129,7 +131,7 @@ def texture(
     for axis, nodes in zip(axes, lattice.shape, strict=True):
         position = axis / step_mm + nodes / 2
         low = np.floor(position).astype(int)
-        matrix = np.zeros((len(axis), nodes), np.float32)
+        matrix = np.zeros((len(axis), nodes))
         rows = np.arange(len(axis))
         matrix[rows, low % nodes] = 1.0 - (position - low)
         matrix[rows, (low + 1) % nodes] = position - low
@@ -138,12 +140,18 @@ def texture(
 
 
 def separable(
-    matrices: list[np.ndarray], values: Float32[np.ndarray, "z y x"]
-) -> Float32[np.ndarray, "k j i"]:
-    """A linear map along each of z, y, x."""
-    z, y, x = (np.ascontiguousarray(m, np.float32) for m in matrices)
-    values = (z @ values.reshape(values.shape[0], -1)).reshape(z.shape[0], *values.shape[1:])
-    return np.matmul(y, values) @ np.ascontiguousarray(x.T)
+    matrices: Sequence[Float64[np.ndarray, "_ _"]], values: Float32[np.ndarray, "_ _ _"]
+) -> Float32[np.ndarray, "_ _ _"]:
+    """A banded linear map along each of z, y, x.
+
+    Sparse products add in a fixed order; dense ones depend on the number of BLAS threads in the last bit, and
+    equal seeds must give equal files.
+    """
+    for matrix in matrices:  # each round maps the first axis and moves it to the end
+        rest = values.shape[1:]
+        mapped = sparse.csr_array(matrix.astype(np.float32)) @ values.reshape(values.shape[0], -1)
+        values = np.ascontiguousarray(mapped.T).reshape(*rest, matrix.shape[0])
+    return values
 
 
 def _paint_tube(
