@@ -60,7 +60,7 @@ def test_folds_depend_on_the_seed_and_not_on_the_order_of_rows() -> None:
         ([0] * 10, 5, "one_class"),
         ([0, 1], 5, "fewer_patients_than_folds"),
         ([0] * 20 + [1] * 4, 5, "class_too_small"),
-        ([0] * 20 + [1] * 2, 2, "class_too_small"),
+        ([0] * 20 + [1] * 3, 2, "class_too_small"),
     ],
 )
 def test_cohorts_that_cannot_be_split_are_refused(labels: list[int], folds: int, code: str) -> None:

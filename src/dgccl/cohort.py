@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +176,13 @@ def split_folds(lesions: pd.DataFrame, *, folds: int, validation_fraction: float
             remedy="Lower `folds` in the configuration or add patients.",
         )
     smallest = int(counts.min())
-    if smallest < folds or smallest - -(-smallest // folds) < 2:
+    # The largest test fold takes the rounded-up share; two must be left, to train and to validate.
+    needed = next(n for n in count(folds) if n - -(-n // folds) >= 2)
+    if smallest < needed:
         raise CohortError(
             "class_too_small",
             f"Class {counts.idxmin()} has {smallest} patients; {folds} folds need each class in training, "
-            f"validation and test, so at least {max(folds, 3)}.",
+            f"validation and test, so at least {needed}.",
             remedy="Lower `folds` in the configuration or add patients of that class.",
         )
     rng = np.random.default_rng(seed)

@@ -1,0 +1,5 @@
+"""`python -m dgccl` is `dgccl`."""
+
+from dgccl.cli import main
+
+main()
