@@ -196,7 +196,7 @@ class FoldRecord(Callback):
         self.state_file = state_file
         self.early_stopping = early_stopping
         self.on_epoch = on_epoch
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | int]] = []
         self.best_loss = math.inf
         self.best_weights: dict[str, Tensor] = {}
 
@@ -239,7 +239,7 @@ def fit_fold(
     state_file: Path,
     log_dir: Path,
     on_epoch: Callable[[int], None],
-) -> tuple[Classifier, list[dict[str, float]]]:
+) -> tuple[Classifier, list[dict[str, float | int]]]:
     """Train one model on one fold, from its beginning or from where it was killed.
 
     Args:
