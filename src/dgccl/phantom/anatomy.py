@@ -214,7 +214,7 @@ def _shrunk(lesion: Blob, factor: float, offset: Float64[np.ndarray, "3"]) -> Bl
 
 def _spicules(spiculation: float, lesion: Blob, rng: np.random.Generator) -> list[Tube]:
     """Thin strands that radiate from the margin: their number and length grow with spiculation."""
-    count = rng.poisson(60.0 * spiculation)
+    count = rng.poisson(90.0 * spiculation)
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     lengths = (2.0 + 11.0 * spiculation * rng.beta(2.0, 3.0, count)) * (lesion.radius_mm / 10.0) ** 0.5

@@ -162,7 +162,8 @@ class LesionLaw:
     Args:
         prevalence: probability of the malignant class.
         interaction: probability that uptake follows the kind that CT shows, in [0, 1]; otherwise it follows
-            another kind drawn from the same class. 0 leaves both marginal laws and takes their coupling away.
+            another kind drawn from the same class. Below 1 the laws of the CT latents and of uptake stay as
+            they are, only their coupling within the class goes, and with it that of uptake and size.
         conditional_independence: CT and PET latents independent given the class: no interaction, diameters of
             one law for both classes, uptake spread over the whole lesion. Then the log likelihood ratios of
             CT and PET add up exactly, so that late fusion by summed logits is optimal.
