@@ -7,7 +7,8 @@ from scipy import special
 from sklearn.metrics import roc_auc_score
 
 from dgccl.errors import ConfigError
-from dgccl.phantom.law import KINDS, VIEWS, LesionLaw, log_likelihood_ratio, sample_lesions
+from dgccl.phantom.kinds import KINDS
+from dgccl.phantom.law import VIEWS, LesionLaw, log_likelihood_ratio, sample_lesions
 
 IDEAL_AUC = {"ct": 0.84, "pet": 0.85, "both": 0.93}
 

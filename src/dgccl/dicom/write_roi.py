@@ -6,10 +6,12 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 from pydicom import uid
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
 
 from dgccl.dicom.write_headers import StudyHeader
 from dgccl.dicom.write_series import WrittenSeries, file_head
@@ -17,6 +19,7 @@ from dgccl.errors import RoiError
 from dgccl.types import Mask, PointsMm
 
 MANUFACTURER = "DG-CCL"
+CONTOUR_DATA = Tag(0x3006, 0x0050)
 
 
 def write_rtstruct(
@@ -196,7 +199,10 @@ def _contour(points_mm: PointsMm, series: WrittenSeries) -> Dataset:
     item = Dataset()
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(points_mm)
-    item.ContourData = [f"{value:.3f}" for value in points_mm.ravel()]
+    # As bytes: pydicom would turn thousands of strings into numbers and back.
+    data = "\\".join(f"{value:.3f}" for value in points_mm.ravel().tolist()).encode()
+    data += b" " * (len(data) % 2)
+    item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(data), data, 0, False, True)
     k = round(float(series.volume.grid.to_index(points_mm[:1])[0, 0]))
     item.ContourImageSequence = DicomSequence([_image_reference(series, k)])
     return item
