@@ -7,7 +7,6 @@ kinds. What no view can show (breathing, noise, dose) is independent of the clas
 Sources of the numbers, and the ideal AUCs that follow from them: docs/phantom.md.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -236,5 +235,4 @@ def _draw_diameters(
 
 def _of(law: LesionLaw, kind: Shaped[np.ndarray, "n"], name: str) -> Shaped[np.ndarray, "n ..."]:
     """A property of each lesion's kind."""
-    read: Callable[[Kind], object] = lambda k: getattr(k, name)  # noqa: E731
-    return np.array([read(k) for k in law.kinds], float)[kind]
+    return np.array([getattr(k, name) for k in law.kinds], float)[kind]
