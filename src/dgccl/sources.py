@@ -103,8 +103,12 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
         )
     if progress:
         progress("Reading headers", 1, 1)
-    decisions = tuple(_rejected_file(folder, found.patients, entry) for entry in found.rejected)
-    return FoundSources(tuple(patients.values()), decisions, _data_kind(folder))
+    decisions = [_rejected_file(folder, found.patients, entry) for entry in found.rejected]
+    nameless = sum(len(series.paths) for p in found.patients if not p.patient_id for series in p.series)
+    if nameless:
+        message = f"{nameless} files have no PatientID, so that nobody's label goes with them."
+        decisions.append(Decision("", "rejected", "no_patient_id", message))
+    return FoundSources(tuple(patients.values()), tuple(decisions), _data_kind(folder))
 
 
 def _data_kind(folder: Path) -> str:
