@@ -110,6 +110,23 @@ def test_points_outside_the_box_show_the_low_end() -> None:
     assert plane.abs().max() == 0.0
 
 
+def test_what_is_not_shown_is_not_sampled() -> None:
+    rng = np.random.default_rng(3)
+    images = images_of(
+        rng.integers(-900, 1000, (3, 16, 16, 16)).astype(np.int16),
+        1 + rng.gamma(2.0, 2.0, (3, 8, 8, 8)).astype(np.float32),
+    )
+    rows, modalities = torch.tensor([2, 0, 1]), {"ct": CT, "pet": PET}
+    shown = torch.tensor([[True, False], [True, False], [False, False]])
+    everything = sample_planes(images, rows, modalities=modalities)
+    some = sample_planes(images, rows, modalities=modalities, shown=shown)
+    for index, name in enumerate(modalities):
+        seen = shown[:, index]
+        assert torch.equal(some[name][seen], everything[name][seen])
+        assert some[name][~seen].abs().sum() == 0
+        assert everything[name].amax(dim=(1, 2, 3)).min() > 0
+
+
 def test_autocast_does_not_blur_positions() -> None:
     rng = np.random.default_rng(2)
     images = images_of(

@@ -394,6 +394,16 @@ def test_checkpoints_come_back_as_they_were(
     assert found["tensors"]["b"].dtype == torch.bfloat16
 
 
+def test_checkpoints_keep_the_order_of_memory(tmp_path: Path) -> None:
+    plugin, path = SafetensorsCheckpointIO(), tmp_path / "state.safetensors"
+    weight = torch.rand(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    plugin.save_checkpoint({"last": weight, "plain": weight.contiguous()}, path)
+    found = plugin.load_checkpoint(path)
+    assert torch.equal(found["last"], weight)
+    assert found["last"].stride() == weight.stride()
+    assert found["plain"].is_contiguous()
+
+
 def test_checkpoints_hold_no_objects_and_say_when_they_are_damaged(tmp_path: Path) -> None:
     plugin, path = SafetensorsCheckpointIO(), tmp_path / "state.safetensors"
     with pytest.raises(TypeError, match="cannot hold object"):

@@ -212,6 +212,7 @@ def sample_planes(
     *,
     modalities: Mapping[str, ModalityConfig],
     pose: Float[Tensor, "batch 3 4"] | None = None,
+    shown: Bool[Tensor, "batch modality"] | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Float[Tensor, "batch _ _ _"]]:
     """Sample the planes of the encoders, windowed to [0, 1].
@@ -225,6 +226,8 @@ def sample_planes(
         rows: which of them, (batch,).
         modalities: settings per modality.
         pose: affine map from plane points to box points, mm, (batch, 3, 4); None leaves the lesions as they lie.
+        shown: which modalities of which lesions to sample, (batch, modality) in the order of `modalities`; all
+            if None. What is not shown costs nothing and stays zero; the networks do not read it.
         device: where to sample.
 
     Returns:
@@ -232,16 +235,21 @@ def sample_planes(
     """
     if pose is None:
         pose = torch.eye(3, 4).repeat(len(rows), 1, 1)
+    if shown is None:
+        shown = torch.ones(len(rows), len(modalities), dtype=torch.bool)
+    planes = {}
     # Positions need full precision: bfloat16 would misplace them by tenths of a millimetre.
     with torch.autocast(torch.device(device).type, enabled=False):
-        return {
-            name: _sample_modality(
-                images.volumes[name].index_select(0, rows).to(device, non_blocking=True),
-                plane_points_mm(settings, pose.to(device)) * (2.0 / images.box_mm),
+        for (name, settings), of_modality in zip(modalities.items(), shown.T, strict=True):
+            chosen = of_modality.nonzero()[:, 0]
+            sampled = _sample_modality(
+                images.volumes[name].index_select(0, rows[chosen]).to(device, non_blocking=True),
+                plane_points_mm(settings, pose[chosen].to(device)) * (2.0 / images.box_mm),
                 window=settings.window,
             )
-            for name, settings in modalities.items()
-        }
+            planes[name] = sampled.new_zeros(len(rows), *sampled.shape[1:])
+            planes[name][chosen.to(device)] = sampled
+    return planes
 
 
 def _sample_modality(
@@ -252,12 +260,29 @@ def _sample_modality(
 ) -> Float[Tensor, "batch channel height width"]:
     """Planes of one modality, windowed to [0, 1]; the outer faces of the box lie at points of +-1."""
     low, high = window
-    values = grid_sample(
-        volumes[:, None].float(),
-        points.permute(1, 2, 3, 4, 0),
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )[:, 0]
     inside = points.abs().amax(dim=0) <= 1.0
+    values = _trilinear(volumes.float(), points.flatten(2, 3)).view_as(inside)
     return values.sub_(low).mul_(1.0 / (high - low)).clamp_(0.0, 1.0).mul_(inside)
+
+
+def _trilinear(
+    volumes: Float[Tensor, "batch z y x"], points: Float[Tensor, "3 batch height width"]
+) -> Float[Tensor, "batch height width"]:
+    """Interpolate as `grid_sample` does on volumes, by two of its calls on images, which take half the time.
+
+    Torch samples images with vector instructions, volumes point by point. So the slices of a volume are laid one
+    below the other as one tall image; each of the two slices around a point gives a bilinear value, and what lies
+    between them is linear.
+    """
+    depth, height = volumes.shape[1:3]
+    x, y, z = points
+    slice_index = z.add(1.0).mul_(depth / 2).sub_(0.5).clamp_(0, depth - 1)
+    below = slice_index.floor().clamp_(max=max(depth - 2, 0))
+    row = y.add(1.0).mul_(height / 2).clamp_(0.5, height - 0.5)  # a clamped row stays in its slice
+    down = row.add_(below, alpha=height).mul_(2.0 / (depth * height)).sub_(1.0)
+    place = torch.stack([x, down])
+    tall = volumes.flatten(1, 2)[:, None]
+    lower = grid_sample(tall, place.permute(1, 2, 3, 0), padding_mode="border", align_corners=False)
+    place[1] += 2.0 / depth
+    upper = grid_sample(tall, place.permute(1, 2, 3, 0), padding_mode="border", align_corners=False)
+    return torch.lerp(lower[:, 0], upper[:, 0], slice_index - below)

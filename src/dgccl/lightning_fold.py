@@ -30,6 +30,7 @@ from dgccl.dataset import LesionImages, sample_planes
 from dgccl.errors import TrainingError
 from dgccl.lightning_state import SafetensorsCheckpointIO
 from dgccl.model import Classifier, ModelOutput, build_model, training_loss
+from dgccl.predict import channels_last
 
 INITIALIZATION, EPOCH = 0, 1  # what a seed is for
 
@@ -58,7 +59,7 @@ def initial_network(config: ExperimentConfig, model: str, *, fold: int) -> Class
     """Untrained network of a fold; the caller's random state stays as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(config.seed, fold, INITIALIZATION))
-        return build_model(config, model)
+        return channels_last(build_model(config, model))
 
 
 class RowBatches:
@@ -181,7 +182,12 @@ class FoldModule(LightningModule):
         self, rows: Tensor, present: Tensor, pose: Tensor | None
     ) -> tuple[ModelOutput, Float[Tensor, ""]]:
         planes = sample_planes(
-            self.data.images, rows, modalities=self.config.modalities, pose=pose, device=self.device
+            self.data.images,
+            rows,
+            modalities=self.config.modalities,
+            pose=pose,
+            shown=present,
+            device=self.device,
         )
         present = present.to(self.device)
         output = self.network(planes, present)

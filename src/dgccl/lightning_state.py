@@ -74,7 +74,7 @@ def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> list[Any]:
     if isinstance(value, Tensor):
         # A copy, since safetensors refuses tensors that share memory.
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
-        return ["tensor", name]
+        return ["channels_last" if _is_channels_last(value) else "tensor", name]
     if isinstance(value, Mapping):
         return [
             "dict",
@@ -97,6 +97,9 @@ def _decode(tree: list[Any], tensors: Mapping[str, Tensor]) -> Any:
     kind, content = tree
     if kind == "tensor":
         return tensors[content]
+    if kind == "channels_last":
+        # The fused AdamW walks a weight and its moments in the order of memory: their layouts must agree.
+        return tensors[content].contiguous(memory_format=torch.channels_last)
     if kind == "dict":
         return {_decode(key, tensors): _decode(item, tensors) for key, item in content}
     if kind == "list":
@@ -104,3 +107,9 @@ def _decode(tree: list[Any], tensors: Mapping[str, Tensor]) -> Any:
     if kind == "tuple":
         return tuple(_decode(item, tensors) for item in content)
     return content
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    """Whether memory runs through the channels first, and not also in the plain order (as for 1 x 1 kernels)."""
+    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return last and not tensor.is_contiguous()
