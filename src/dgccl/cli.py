@@ -247,19 +247,30 @@ def _print_headline(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    def interval(estimate: dict[str, Any]) -> str:
-        return f"{estimate['estimate']:.3f} ({estimate['ci_low']:.3f} to {estimate['ci_high']:.3f})"
+    def interval(figure: dict[str, Any]) -> str:
+        if figure["estimate"] is None:
+            return "not defined"
+        ends = [figure["ci_low"], figure["ci_high"]]
+        shown = "no interval" if None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        return f"{figure['estimate']:.3f}\n{shown}"
 
     meta = results["meta"]
+    patterns = list(dict.fromkeys(name for model in results["models"].values() for name in model["patterns"]))
     title = f"{meta['data_kind'].upper()} data: {meta['n_lesions']} lesions, {meta['folds']}-fold cross-validation"
-    table = Table(title=title, caption="AUC with 95 % interval; drop = AUC lost when the modality is missing")
-    for heading in ("model", "AUC", "sensitivity", "specificity", "AUC without PET", "AUC without CT"):
+    table = Table(title=title, caption=f"second line: {meta['confidence']:.0%} intervals", show_lines=True)
+    for heading in (
+        "model",
+        "AUC",
+        "sensitivity",
+        "specificity",
+        *(f"AUC, {name} only" for name in patterns),
+    ):
         table.add_column(heading)
     for name, model in results["models"].items():
-        figures = [interval(model[key]) for key in ("auroc", "sensitivity", "specificity")]
-        figures += [interval(model["patterns"][kept]["auroc"]) for kept in ("ct", "pet")]
-        table.add_row(name, *figures)
-    console = Console(width=None if sys.stdout.isatty() else 130)
+        figures = [model[key] for key in ("auroc", "sensitivity", "specificity")]
+        figures += [model["patterns"][pattern]["auroc"] for pattern in patterns]
+        table.add_row(name, *map(interval, figures))
+    console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table)
     for warning in results["warnings"]:
         console.print(f"! {warning}", markup=False)

@@ -38,7 +38,7 @@ def test_headline_figures(make_run: Any) -> None:
         assert model.auroc_pooled.estimate == pytest.approx(roc_auc_score(y, score), abs=1e-12)
         assert (model.auroc_pooled.method, model.auroc_pooled.n) == ("delong", 80)
         assert model.auroc.estimate == pytest.approx(np.mean(np.array(model.auroc_by_fold, float)), abs=1e-12)
-        assert (model.auroc.method, model.auroc.n) == ("stratified_delong", 80)
+        assert (model.auroc.method, model.auroc.n) == ("stratified_logit_delong", 80)
         for fold, value in enumerate(model.auroc_by_fold):
             part = rows.loc[rows["fold"] == fold]
             assert value == pytest.approx(roc_auc_score(part["y_true"], part["y_score"]), abs=1e-12)
@@ -114,9 +114,11 @@ def test_several_lesions_of_a_patient_make_intervals_go_by_patient(make_run: Any
     results = evaluate(run)
     rows = predictions(run, model="dgccl", split="test", pattern="ct+pet")
     y, score, patient = (rows[name].to_numpy() for name in ("y_true", "y_score", "patient_id"))
-    expected = stats.auroc_delong(y, score, patient=patient.astype(str), stratum=rows["fold"].to_numpy())
+    expected = stats.auroc_delong(
+        y, score, patient=patient.astype(str), stratum=rows["fold"].to_numpy(), method="logit"
+    )
     auroc = results.models["dgccl"].auroc
-    assert (auroc.method, auroc.ci_low) == ("clustered_stratified_delong", expected.ci_low)
+    assert (auroc.method, auroc.ci_low) == ("clustered_stratified_logit_delong", expected.ci_low)
     assert results.delong[0].method == "clustered_stratified_paired_delong"
     assert results.meta.n_patients == 40
     assert any("40 patients" in warning and "Wilson" in warning for warning in results.warnings)

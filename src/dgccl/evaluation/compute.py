@@ -1,6 +1,7 @@
 """Every figure of a run, computed from its predictions table."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,9 @@ def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> Model
     thresholds = _thresholds(tables, model, warnings)
     sensitivity, specificity, confusion = _operating_point(rows, thresholds, model, warnings)
     shown = [name for name in tables.predictions["pattern"].unique() if name != tables.full_pattern]
-    within, pooled = _auroc(rows, model, warnings), _auroc(rows.assign(fold=0), model, [])
+    within = _auroc(rows, model, warnings)
+    # As pROC and its kind would compute it from the same table, to be checked against them.
+    pooled = _auroc(rows.assign(fold=0), model, [], method="delong")
     _warn_of_scales(within, pooled, model, warnings)
     return ModelResult(
         auroc=within,
@@ -97,12 +100,22 @@ def _warn_of_scales(within: Figure, pooled: Figure, model: str, warnings: list[s
     )
 
 
-def _auroc(rows: pd.DataFrame, what: str, warnings: list[str]) -> Figure:
-    """AUROC within folds with DeLong's interval by patient, or as much of it as is defined."""
+def _auroc(
+    rows: pd.DataFrame, what: str, warnings: list[str], *, method: Literal["delong", "logit"] = "logit"
+) -> Figure:
+    """AUROC within folds with DeLong's interval by patient, or as much of it as is defined.
+
+    On the logit scale by default: the symmetric interval is too narrow at high AUC in small cohorts (docs/statistics.md).
+    """
     y_true, y_score = rows["y_true"].to_numpy(), rows["y_score"].to_numpy(np.float64)
     try:
         found = stats.auroc_delong(
-            y_true, y_score, confidence=CONFIDENCE, patient=_patients(rows), stratum=rows["fold"].to_numpy()
+            y_true,
+            y_score,
+            confidence=CONFIDENCE,
+            patient=_patients(rows),
+            stratum=rows["fold"].to_numpy(),
+            method=method,
         )
     except StatsError as error:
         _note(error, f"AUC of {what}", warnings)
