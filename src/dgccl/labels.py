@@ -81,7 +81,7 @@ def read_labels(path: Path, *, column: str = "") -> dict[str, PatientLabels]:
     if len(bad):
         raise CohortError(
             "label_not_a_class",
-            f"{path.name}, row {bad[0] + 2}: {column} is {table.loc[bad[0], column]!r}; whole numbers from 0 are needed.",
+            f"{path.name}, row {bad[0] + 2}: {column} is {table.loc[bad[0], column]!r}, no whole number from 0.",
             remedy="Code the outcome as 0 (benign) and 1 (malignant).",
         )
     table = table.assign(label=numbers.astype(int))

@@ -105,7 +105,7 @@ def _auroc(
 ) -> Figure:
     """AUROC within folds with DeLong's interval by patient, or as much of it as is defined.
 
-    On the logit scale by default: the symmetric interval is too narrow at high AUC in small cohorts (docs/statistics.md).
+    On the logit scale by default: the symmetric interval is too narrow at high AUC in small cohorts.
     """
     y_true, y_score = rows["y_true"].to_numpy(), rows["y_score"].to_numpy(np.float64)
     try:
