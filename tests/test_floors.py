@@ -9,7 +9,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "dgccl"
 
 # Rooms of one floor stand in the order in which they may use each other. A room is a module or a package.
 FLOORS = [
-    ["errors", "types", "files", "config"],
+    ["errors", "types", "files", "workers", "config"],
     ["volume", "roi", "stats"],
     ["dicom", "nifti"],
     ["study", "lesion", "cohort", "labels", "sources", "ingest", "phantom"],

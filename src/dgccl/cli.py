@@ -1,8 +1,10 @@
 """The command line: one thin function a verb. Heavy imports wait until a verb needs them."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,23 +28,64 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 WorkersOption = Annotated[int, typer.Option(min=1, help="Processes; the default is one for each core.")]
 
 
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
 def main() -> None:
-    """Run the command line; a `DgcclError` becomes one message and exit status 1."""
+    """Run the command line; whatever fails ends in one message (with --json, one JSON object) and a status.
+
+    The status is 1 for an error, 2 for a wrong command line, 130 after Ctrl-C.
+    """
+    as_json = "--json" in sys.argv[1:]
     try:
-        app()
+        # Standing alone, typer draws its own box around a wrong command line; for a program it is raised.
+        status = app(standalone_mode=not as_json)
+    except SystemExit as left:  # how typer, standing alone, ends
+        status = left.code
     except DgcclError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
-        else:
-            print(f"dgccl: {error.message} [{error.code}]", file=sys.stderr)
-            if error.remedy:
-                print(f"       {error.remedy}", file=sys.stderr)
-        sys.exit(1)
+        status = _fail(error.code, error.message, error.remedy, as_json=as_json)
+    except _UsageError as error:
+        remedy = "See dgccl --help, or --help after the verb."
+        status = _fail("wrong_command_line", _usage_message(error), remedy, as_json=as_json, status=2)
+    except OSError as error:
+        remedy = "Check the path, its permissions and the space left on the disk."
+        status = _fail("file_system", f"{error.strerror}{_argument_in(error)}.", remedy, as_json=as_json)
+    except Exception as error:
+        # The message of an exception may hold a patient's identity; where it happened does not.
+        traceback.print_tb(error.__traceback__)
+        message = f"{type(error).__name__}: a fault of dgccl."
+        remedy = "Please report the lines above, which tell where it happened."
+        status = _fail("unexpected_error", message, remedy, as_json=as_json)
+    if status == INTERRUPTED:
+        _fail("interrupted", "Stopped by Ctrl-C.", "The same command goes on.", as_json=as_json)
+    sys.exit(status)
+
+
+def _fail(code: str, message: str, remedy: str, *, as_json: bool, status: int = 1) -> int:
+    """Tell what went wrong; returns the exit status."""
+    if as_json:
+        print(json.dumps({"error": {"code": code, "message": f"{message} {remedy}".strip()}}))
+    else:
+        print(f"dgccl: {message} [{code}]", file=sys.stderr)
+        if remedy:
+            print(f"       {remedy}", file=sys.stderr)
+    return status
+
+
+def _usage_message(error: Exception) -> str:
+    format_message: Callable[[], str] = getattr(error, "format_message", lambda: str(error))
+    return " ".join(format_message().split())
+
+
+def _argument_in(error: OSError) -> str:
+    """The argument below which a file lies; more of its path could tell a patient's name."""
+    path = os.path.abspath(os.fsdecode(error.filename or ""))
+    given = [word for word in sys.argv[1:] if error.filename and path.startswith(os.path.abspath(word))]
+    return f": {max(given, key=len)}" if given else ""
 
 
 def _cores() -> int:
-    import os
-
     return os.cpu_count() or 1
 
 
@@ -72,10 +115,11 @@ def _progress(quiet: bool) -> Iterator[Any]:
         yield report
 
 
-def _version(value: bool) -> None:
+def _version(value: bool) -> bool:
     if value:
         print(f"dgccl {__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()

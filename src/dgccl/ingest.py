@@ -10,12 +10,10 @@ import io
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from dgccl.labels import PatientLabels, PointLesion, read_labels, read_points
 from dgccl.lesion import BoxSettings, LesionArrays, crop_lesion, group_lesions, measure
 from dgccl.sources import Decision, PatientSource, find_sources, load_study, redact_message
 from dgccl.study import Study
+from dgccl.workers import map_in_processes
 
 QC_COLUMNS = ("study_code", "status", "code", "message")
 Progress = Callable[[str, int, int], None]
@@ -226,8 +225,8 @@ def _run(tasks: list[_Task], *, workers: int, progress: Progress | None) -> tupl
             records[index] = record
     up_to_date = len(records)
     todo = [index for index in range(len(tasks)) if index not in records]
-    for index, record in zip(todo, _map(ingest_patient, [tasks[i] for i in todo], workers), strict=True):
-        records[index] = record
+    for place, record in map_in_processes(ingest_patient, [tasks[i] for i in todo], workers=workers):
+        records[todo[place]] = record
         if progress:
             progress("Ingesting patients", len(records), len(tasks))
     return [records[index] for index in range(len(tasks))], up_to_date
@@ -242,15 +241,6 @@ def _kept_record(task: _Task) -> dict[str, Any] | None:
     arrays = task.cohort_dir / "arrays"
     complete = all((arrays / f"{row['lesion_id']}.safetensors").exists() for row in record["rows"])
     return record if complete and record["fingerprint"] == task.fingerprint() else None
-
-
-def _map(function: Callable[[_Task], Any], tasks: list[_Task], workers: int) -> Iterator[Any]:
-    if workers <= 1 or len(tasks) <= 1:
-        yield from map(function, tasks)
-        return
-    # spawn, since a fork of a process that has threads (progress display) can hang.
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, tasks)
 
 
 def ingest_patient(task: _Task) -> dict[str, Any]:

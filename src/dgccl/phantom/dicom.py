@@ -2,11 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from dgccl.phantom.law import LAW_VERSION, VIEWS, LesionLaw, log_likelihood_rati
 from dgccl.phantom.outline import outline_contours, outline_mask, reader_outline
 from dgccl.types import PointMm
 from dgccl.volume import Grid
+from dgccl.workers import map_in_processes
 
 CT_FIELD_MM = (78.0, 90.0)
 PET_VOXELS = 40
@@ -120,7 +119,8 @@ def write_phantom(
     cohort = sample_cohort(patients, seed, law=law)
     rows = cohort.to_dict("records")
     jobs = [(row, seed, index, out / row["patient_id"]) for index, row in enumerate(rows)]
-    for done, _ in enumerate(_run(jobs, workers or os.cpu_count() or 1), start=1):
+    processes = min(workers or os.cpu_count() or 1, len(jobs) // MIN_JOBS_A_WORKER)
+    for done, _ in enumerate(map_in_processes(_write_job, jobs, workers=processes), start=1):
         if progress is not None:
             progress("phantom", done, patients)
     labels = cohort[["patient_id", "label", "site", "sex", "age_years"]]
@@ -207,22 +207,8 @@ def _write_outline(
         write_rtstruct({ROI_NAME: contours}, folder / "RTSTRUCT" / "outline.dcm", study=study, series=ct)
 
 
-def _run(jobs: list[tuple], workers: int) -> Iterator[None]:
-    """Do the jobs in this process or in several, yielding as they finish."""
-    workers = min(workers, len(jobs) // MIN_JOBS_A_WORKER)
-    if workers <= 1:
-        for job in jobs:
-            write_patient(*job)
-            yield
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures: list[Future] = [pool.submit(write_patient, *job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _write_job(job: tuple) -> None:
+    write_patient(*job)
 
 
 def _settings(patients: int, seed: int, law: LesionLaw) -> dict:
@@ -261,7 +247,7 @@ def _claim(out: Path, settings: dict) -> bool:
         )
     mark = out / MARK
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        found = json.loads(mark.read_text()) if mark.is_file() else {}
+        found = _read_mark(mark)
         files = found.pop("files", 0)
         if found != settings:
             kind = "a phantom of other settings" if found else "files that are no phantom"
@@ -275,6 +261,15 @@ def _claim(out: Path, settings: dict) -> bool:
     out.mkdir(parents=True, exist_ok=True)
     _write_text(mark, _stamp(settings, files=0))
     return False
+
+
+def _read_mark(mark: Path) -> dict:
+    """What phantom.json says; nothing if it is absent or no file of ours."""
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write_text(path: Path, text: str) -> None:

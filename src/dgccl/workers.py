@@ -1,0 +1,82 @@
+"""Work spread over processes that fall silent on Ctrl-C and never outlive the process that started them."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+from dgccl.errors import DgcclError
+
+
+def map_in_processes(
+    function: Callable[[Any], Any], items: Sequence[Any], *, workers: int
+) -> Iterator[tuple[int, Any]]:
+    """Apply a function to each item, in this process or in several.
+
+    Args:
+        function: of one item; picklable, as are the items and results.
+        items: what it is applied to.
+        workers: processes; with one, or one item, no other process is started.
+
+    Yields:
+        (index of the item, its result), as they finish.
+
+    Raises:
+        DgcclError: `worker_died`: a worker was ended from outside.
+    """
+    if workers <= 1 or len(items) <= 1:
+        yield from ((index, function(item)) for index, item in enumerate(items))
+        return
+    # spawn, since a fork of a process that has threads (progress display) can hang.
+    pool = ProcessPoolExecutor(
+        min(workers, len(items)), mp_context=get_context("spawn"), initializer=_end_with_parent
+    )
+    try:
+        with _interrupts_ignored():  # what a process ignores, the processes that it starts ignore too
+            futures = [pool.submit(function, item) for item in items]
+        yield from _as_completed(futures)
+    except BrokenProcessPool as error:
+        raise DgcclError(
+            "worker_died",
+            "A worker process was ended from outside, perhaps because memory ran out.",
+            remedy="Call again with --workers 1; what is finished is kept.",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _as_completed(futures: list[Future]) -> Iterator[tuple[int, Any]]:
+    index_of = {future: index for index, future in enumerate(futures)}
+    for future in as_completed(futures):
+        yield index_of[future], future.result()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment; a thread beside the main one cannot, and need not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_with_parent() -> None:
+    """Leave when the parent is gone, e.g. killed; else a worker would wait for work for ever."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
