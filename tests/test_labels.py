@@ -44,6 +44,14 @@ def test_lesion_labels_and_codes(tmp_path: Path) -> None:
         ("patient_id,label,study_code\nA,0,S\nB,1,S\n", "study_code_not_unique", "one to one"),
         ("patient_id,label\nDoe^John,0\n", "study_code_not_a_name", "row 2"),
         ("patient_id,label\n../up,0\n", "study_code_not_a_name", "row 2"),
+        ("patient_id,label\nA,1e30\n", "label_not_a_class", "row 2"),
+        ("patient_id,label\n\n,\nA,0\nB,x\n", "label_not_a_class", "row 5"),
+        ("patient_id,label\nA,0,1,2\n", "row_too_long", "row 2"),
+        ("patient_id,label\nA\n", "label_not_a_class", "row 2"),
+        ("patient_id,label,label\nA,0,1\n", "column_repeated", "label"),
+        ("patient_id,label,study_code\nA,0,s1\nB,1,S1\n", "study_code_not_unique", "one to one"),
+        ("patient_id,lesion,label\nA,Mass 1,0\nA,mass_1,1\n", "duplicate_lesion_id", "row 3"),
+        ("\0\1\2", "table_unreadable", "table.csv"),
     ],
 )
 def test_bad_label_tables_are_refused(tmp_path: Path, text: str, code: str, named: str) -> None:
@@ -52,6 +60,36 @@ def test_bad_label_tables_are_refused(tmp_path: Path, text: str, code: str, name
     assert caught.value.code == code
     assert named in str(caught.value)
     assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"patient_id,label,site\r\nA,0,X\r\nB,1,Y\r\n",
+        b"\xef\xbb\xbfpatient_id;label;site\r\nA;0;X\r\nB;1;Y\r\n;;\r\n",
+        b"patient_id\tlabel\tsite\nA\t0\tX\n\nB\t1\tY",
+        "patient_id\tlabel\tsite\r\nA\t0\tX\r\nB\t1\tY\r\n".encode("utf-16"),
+        b'sep=;\npatient_id;label;site\n"A";"0";"X"\n"B";"1.0";"Y"\n',
+        b"Patient_ID,Label,SITE,\nA,0,X,\nB,1,Y,\n,,,\n",
+    ],
+    ids=["windows", "semicolons", "tabs", "utf-16", "sep line", "empty cells"],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(data)
+    found = {name: (entry.label_of("any"), entry.site) for name, entry in read_labels(path).items()}
+    assert found == {"A": (0, "X"), "B": (1, "Y")}
+
+
+def test_a_lesion_may_be_named_as_its_outline_is(tmp_path: Path) -> None:
+    entry = read_labels(write(tmp_path, "patient_id,lesion,label\nA,Lesion 1 (CT),1\nA,Lesion 2,0\n"))["A"]
+    assert (entry.label_of("Lesion_1"), entry.label_of("lesion_2")) == (1, 0)
+
+
+def test_points_with_decimal_commas(tmp_path: Path) -> None:
+    text = "patient_id;x_mm;y_mm;z_mm;diameter_mm\nA;1,5;-2;3,25;10\n"
+    (point,) = read_points(write(tmp_path, text))["A"]
+    assert point.center_mm.tolist() == [1.5, -2.0, 3.25]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
