@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dgccl.cohort import LESION_COLUMNS, open_cohort
-from dgccl.errors import CohortError
+from dgccl.errors import CohortError, DgcclError
 from dgccl.ingest import IngestSettings, ingest
 from dgccl.lesion import BoxSettings
 from dgccl.nifti import write_nifti
@@ -265,3 +265,80 @@ def test_real_patients_are_ingested(real_data: Path, tmp_path: Path) -> None:
     assert cohort.lesions["uptake_time_min"].between(45, 180).all()
     record = json.loads((tmp_path / "cohort" / ".ingest" / "STS_002.json").read_text())
     assert [d["code"] for d in record["decisions"]] == ["selected", "selected", "ok"]
+
+
+def test_outlines_named_after_the_patient_lose_the_name(
+    images: Path, labels: Callable, tmp_path: Path
+) -> None:
+    (images / "A").rename(images / "Smith_John 4711")
+    folder = images / "Smith_John 4711"
+    (folder / "lesion.nii.gz").rename(folder / "smith-left.nii.gz")
+    write_nifti(ball(1.0, 1.0, 0.0), folder / "4711 right.nii.gz")
+    table = "patient_id,lesion,label,study_code\nB,,1,S2\nC,,0,S3\n"
+    table += "Smith_John 4711,Smith left,1,S1\nSmith_John 4711,4711_right,0,S1\n"
+    ingest(images, tmp_path / "cohort", labels_csv=labels(table), settings=SMALL)
+    for name, data in files_of(tmp_path / "cohort").items():
+        told = (name + ("" if name.endswith(".safetensors") else data.decode())).lower()
+        assert not [word for word in ("smith", "4711") if word in told], name
+    lesions = open_cohort(tmp_path / "cohort").lesions.set_index("lesion_id")["label"]
+    assert lesions[lesions.index.str.startswith("S1")].to_dict() == {
+        "S1-redacted_left": 1,
+        "S1-redacted_right": 0,
+    }
+    assert ingest(images, tmp_path / "cohort", labels_csv=labels(table), settings=SMALL).up_to_date == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (IngestSettings(box=BoxSettings(5.0, 1.0, 9.0)), "box_not_multiple_of_spacing"),
+        (IngestSettings(box=SMALL.box, roi_pattern="GTV["), "bad_roi_pattern"),
+    ],
+)
+def test_settings_are_refused_before_any_image_is_read(
+    labels: Callable, tmp_path: Path, settings: IngestSettings, code: str
+) -> None:
+    with pytest.raises(DgcclError) as caught:
+        ingest(tmp_path / "absent", tmp_path / "cohort", labels_csv=labels(ABC), settings=settings)
+    assert caught.value.code == code
+
+
+def test_a_call_that_fails_before_work_leaves_no_folder(
+    images: Path, labels: Callable, tmp_path: Path
+) -> None:
+    with pytest.raises(CohortError):
+        ingest(images, tmp_path / "cohort", labels_csv=labels(ABC + "Z,1\n"), settings=SMALL)
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_a_call_that_brings_nothing_leaves_earlier_tables(
+    images: Path, labels: Callable, tmp_path: Path
+) -> None:
+    table, cohort = labels(ABC), tmp_path / "cohort"
+    ingest(images, cohort, labels_csv=table, settings=SMALL)
+    before = {name: data for name, data in files_of(cohort).items() if not name.startswith(".ingest")}
+    for name in ("A", "B", "C"):
+        (images / name / "pet.nii.gz").write_bytes(b"damaged")
+    with pytest.raises(CohortError) as caught:
+        ingest(images, cohort, labels_csv=table, settings=SMALL)
+    assert caught.value.code == "nothing_ingested"
+    assert "First: A: pet.nii.gz" in str(caught.value)
+    assert "qc_failed.csv" in str(caught.value)
+    after = files_of(cohort)
+    assert {name: after[name] for name in before} == before
+    assert open_cohort(cohort).lesions["lesion_id"].tolist() == ["A-lesion", "B-lesion", "C-lesion"]
+
+
+def test_a_file_that_vanishes_costs_its_patient_only(
+    images: Path, labels: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.read_bytes
+
+    def fails_for_b(path: Path) -> bytes:
+        if path.parent.name == "B" and path.name == "ct.nii.gz":
+            raise OSError(5, "Input/output error", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fails_for_b)
+    summary = ingest(images, tmp_path / "cohort", labels_csv=labels(ABC), settings=SMALL)
+    assert (summary.lesions, summary.refused) == (2, {"unreadable_file": 1})

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -26,8 +27,9 @@ from dgccl.errors import CohortError, DgcclError
 from dgccl.files import write_atomically
 from dgccl.labels import PatientLabels, PointLesion, read_labels, read_points
 from dgccl.lesion import BoxSettings, LesionArrays, crop_lesion, group_lesions, measure
-from dgccl.sources import Decision, PatientSource, find_sources, load_study, redact_message
+from dgccl.sources import Decision, PatientSource, find_sources, identity_words, load_study, redact_message
 from dgccl.study import Study
+from dgccl.volume import box_grid
 from dgccl.workers import map_in_processes
 
 QC_COLUMNS = ("study_code", "status", "code", "message")
@@ -122,9 +124,12 @@ def ingest(
     settings = settings or IngestSettings()
     labels = read_labels(labels_csv, column=label_column)
     points = read_points(points_csv) if points_csv else {}
-    _claim(cohort_dir, settings)
+    _check_settings(settings)
+    ours = _is_ours(cohort_dir, settings)
     found = find_sources(source_dir, progress=progress)
-    sources, decisions = _match(found.patients, labels, points, skip_absent=skip_absent_patients)
+    sources, absent = _match(found.patients, labels, points, skip_absent=skip_absent_patients)
+    if not ours:
+        write_atomically(cohort_dir / ".ingest" / "settings.json", _stated(settings))
     tasks = [
         _Task(
             source, labels[source.patient_id], tuple(points.get(source.patient_id, ())), settings, cohort_dir
@@ -133,44 +138,70 @@ def ingest(
     ]
     records, up_to_date = _run(tasks, workers=workers, progress=progress)
     rows = [row for record in records for row in record["rows"]]
-    decisions += [Decision(**item) for record in records for item in record["decisions"]]
-    decisions += found.decisions
+    decisions = [Decision(**item) for record in records for item in record["decisions"]]
+    decisions += [*absent, *found.decisions]
     _check_unique(rows)
-    write_atomically(cohort_dir / "qc.csv", _csv(QC_COLUMNS, (asdict(decision) for decision in decisions)))
-    refused = Counter(decision.code for decision in decisions if decision.status == "refused")
+    # A call that brings nothing leaves the tables of an earlier one as they are.
+    earlier = (cohort_dir / "manifest.json").exists()
+    qc_path = cohort_dir / ("qc.csv" if rows or not earlier else "qc_failed.csv")
+    write_atomically(qc_path, _csv(QC_COLUMNS, (asdict(decision) for decision in decisions)))
     if not rows:
-        reasons = ", ".join(f"{code} ({count})" for code, count in refused.most_common(5))
-        first = next((d for d in decisions if d.status == "refused"), None)
-        raise CohortError(
-            "nothing_ingested",
-            f"No lesion could be ingested: {reasons}." + (f" First: {first.message}" if first else ""),
-            remedy="qc.csv in the cohort folder has the reason of every refusal.",
-        )
+        raise _nothing_ingested(decisions, qc_path)
+    refused = Counter(decision.code for decision in decisions if decision.status == "refused")
     write_atomically(cohort_dir / "lesions.csv", _csv(LESION_COLUMNS, rows))
     manifest = _manifest(found.data_kind, settings, labels_csv, points_csv, records)
     write_atomically(cohort_dir / "manifest.json", json.dumps(manifest, indent=2))
     return IngestSummary(len(rows), len({row["patient_id"] for row in rows}), dict(refused), up_to_date)
 
 
-def _claim(cohort_dir: Path, settings: IngestSettings) -> None:
-    """Make sure that the folder is ours to write, and remember the settings in it."""
-    stated = json.dumps({"dgccl_version": dgccl.__version__, **asdict(settings)}, indent=2)
+def _nothing_ingested(decisions: list[Decision], qc_path: Path) -> CohortError:
+    refused = [decision for decision in decisions if decision.status == "refused"]
+    counts = Counter(d.code for d in decisions if d.status in ("refused", "rejected"))
+    reasons = ", ".join(f"{code} ({count})" for code, count in counts.most_common(5))
+    first = f" First: {refused[0].study_code}: {refused[0].message}" if refused else ""
+    return CohortError(
+        "nothing_ingested",
+        f"No lesion could be ingested: {reasons}.{first}",
+        remedy=f"{qc_path.name} in the cohort folder has every reason.",
+    )
+
+
+def _check_settings(settings: IngestSettings) -> None:
+    """Refuse settings with which no patient could be ingested."""
+    for spacing_mm in (settings.box.ct_spacing_mm, settings.box.pet_spacing_mm):
+        box_grid(np.zeros(3), box_mm=settings.box.box_mm, spacing_mm=spacing_mm)
+    try:
+        re.compile(settings.roi_pattern)
+    except re.error as error:
+        raise CohortError(
+            "bad_roi_pattern",
+            f"{settings.roi_pattern!r} is no regular expression: {error}.",
+            remedy="Write a backslash before each of . * + ? ( ) [ ] that stands for itself.",
+        ) from error
+
+
+def _stated(settings: IngestSettings) -> str:
+    return json.dumps({"dgccl_version": dgccl.__version__, **asdict(settings)}, indent=2)
+
+
+def _is_ours(cohort_dir: Path, settings: IngestSettings) -> bool:
+    """Whether an earlier call with these settings began the cohort; a folder that holds anything else is refused."""
     settings_path = cohort_dir / ".ingest" / "settings.json"
     if settings_path.exists():
-        if settings_path.read_text(encoding="utf-8") != stated:
+        if settings_path.read_text(encoding="utf-8") != _stated(settings):
             raise CohortError(
                 "cohort_dir_mismatch",
                 f"{cohort_dir} holds a cohort that was made with other settings or another version.",
                 remedy="Choose a new folder, or delete this one first.",
             )
-        return
-    if cohort_dir.exists() and any(cohort_dir.iterdir()):
+        return True
+    if cohort_dir.exists() and (not cohort_dir.is_dir() or any(cohort_dir.iterdir())):
         raise CohortError(
             "cohort_dir_not_empty",
             f"{cohort_dir} is not empty and is no cohort.",
             remedy="Choose a new or empty folder.",
         )
-    write_atomically(settings_path, stated)
+    return False
 
 
 def _match(
@@ -236,11 +267,12 @@ def _kept_record(task: _Task) -> dict[str, Any] | None:
     """The record of an earlier call if its inputs are unchanged and its arrays are there."""
     try:
         record = json.loads(task.record_path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        current = task.fingerprint()
+    except (OSError, ValueError):
         return None
     arrays = task.cohort_dir / "arrays"
     complete = all((arrays / f"{row['lesion_id']}.safetensors").exists() for row in record["rows"])
-    return record if complete and record["fingerprint"] == task.fingerprint() else None
+    return record if complete and record["fingerprint"] == current else None
 
 
 def ingest_patient(task: _Task) -> dict[str, Any]:
@@ -248,7 +280,9 @@ def ingest_patient(task: _Task) -> dict[str, Any]:
     code = task.labels.study_code
     rows: list[dict[str, Any]] = []
     decisions: list[Decision] = []
+    fingerprint = content = ""
     try:
+        fingerprint, content = task.fingerprint(), _content_hash(task.source.paths)
         study, decisions = load_study(
             task.source,
             study_code=code,
@@ -256,21 +290,18 @@ def ingest_patient(task: _Task) -> dict[str, Any]:
             allow_missing=task.settings.allow_missing_modality,
         )
         study = replace(study, site=task.labels.site or study.site)
+        labels = task.labels.without(identity_words(task.source, code))
         rows = [
-            _ingest_lesion(task, study, lesion)
+            _ingest_lesion(task, study, lesion, label=labels.label_of(lesion.name))
             for lesion in group_lesions(study.rois, pattern=task.settings.roi_pattern)
         ]
         decisions.append(Decision(code, "accepted", "ok", f"{len(rows)} lesion(s)."))
-    except DgcclError as error:
-        rows = []
-        decisions.append(Decision(code, "refused", error.code, redact_message(task.source, code, str(error))))
     except Exception as error:  # one patient must not stop the others; the type says where to look
         rows = []
-        message = redact_message(task.source, code, f"{type(error).__name__}: {error}")
-        decisions.append(Decision(code, "refused", "unexpected_error", message))
+        decisions.append(_refusal(task, error))
     record = {
-        "fingerprint": task.fingerprint(),
-        "input_sha256": _content_hash(task.source.paths),
+        "fingerprint": fingerprint,
+        "input_sha256": content,
         "study_code": code,
         "rows": rows,
         "decisions": [asdict(decision) for decision in decisions],
@@ -279,9 +310,25 @@ def ingest_patient(task: _Task) -> dict[str, Any]:
     return record
 
 
-def _ingest_lesion(task: _Task, study: Study, lesion: Any) -> dict[str, Any]:
+def _refusal(task: _Task, error: Exception) -> Decision:
+    """Why a patient is refused, without the patient's identity."""
+    if isinstance(error, DgcclError):
+        reason, message = error.code, str(error)
+    elif isinstance(error, OSError):
+        reason, message = "unreadable_file", f"A file cannot be read or written: {error.strerror}."
+    else:
+        reason, message = "unexpected_error", f"{type(error).__name__}: {error}"
+    code = task.labels.study_code
+    try:
+        return Decision(code, "refused", reason, redact_message(task.source, code, message))
+    except (DgcclError, OSError):  # without the header nobody knows which words to keep out
+        return Decision(
+            code, "refused", reason, "The reason is not told, since the patient's header is unreadable."
+        )
+
+
+def _ingest_lesion(task: _Task, study: Study, lesion: Any, *, label: int) -> dict[str, Any]:
     """Store one lesion's arrays and return its row of the lesion table."""
-    label = task.labels.label_of(lesion.name)
     box = task.settings.box
     arrays, warnings = crop_lesion(study, lesion, box)
     lesion_id = f"{study.patient_id}-{lesion.name}"

@@ -1,12 +1,14 @@
 """The user's own tables: outcomes of patients or lesions, and lesions given as points and diameters."""
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from dgccl.dicom.deidentify import redact
 from dgccl.errors import CohortError
 from dgccl.lesion import lesion_name
 from dgccl.types import PointMm
@@ -44,6 +46,11 @@ class PatientLabels:
             f"Lesion {lesion!r} has no row in the label table, which names {', '.join(sorted(self.labels))}.",
             remedy="Name each lesion in the column `lesion`, or give one row without lesion for the whole patient.",
         )
+
+    def without(self, words: Iterable[str]) -> "PatientLabels":
+        """The same labels with identity words taken out of the lesions' names, as they are out of the outlines'."""
+        words = list(words)
+        return replace(self, labels={_lesion_key(redact(name, words)): v for name, v in self.labels.items()})
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,16 @@
 """Finds each patient's images and outlines below a folder, and loads them as a study."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from dgccl.dicom.deidentify import age_years, identifiers_of, redact
 from dgccl.dicom.roi import Modality, read_rtstruct
-from dgccl.dicom.scan import Patient, Rejected, SeriesFiles, scan
+from dgccl.dicom.scan import Patient, Rejected, SeriesFiles, files_below, scan
 from dgccl.dicom.seg import read_seg
 from dgccl.dicom.select import PairSelection, select_pair
 from dgccl.dicom.series import LoadedSeries, load_series
@@ -91,7 +92,12 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
     patients = {
         patient.patient_id: PatientSource(patient.patient_id, patient.series) for patient in found.patients
     }
-    for path in sorted([*folder.rglob("*.nii"), *folder.rglob("*.nii.gz")]):
+    nifti = [path for path in files_below(folder) if path.name.lower().endswith((".nii", ".nii.gz"))]
+    dead = [path for path in nifti if not path.is_file()]
+    nifti = [path for path in nifti if path.is_file()]
+    for path in sorted(
+        nifti, key=lambda path: (not _kind(path), path)
+    ):  # masks last, when all patients are known
         _place_nifti(patients, folder, path)
     if not patients:
         raise CohortError(
@@ -104,6 +110,8 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
     if progress:
         progress("Reading headers", 1, 1)
     decisions = [_rejected_file(folder, found.patients, entry) for entry in found.rejected]
+    message = "A NIfTI file is a link that leads nowhere."
+    decisions += [Decision("", "rejected", "dead_link", message) for _ in dead]
     nameless = sum(len(series.paths) for p in found.patients if not p.patient_id for series in p.series)
     if nameless:
         message = f"{nameless} files have no PatientID, so that nobody's label goes with them."
@@ -114,26 +122,45 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
 def _data_kind(folder: Path) -> str:
     """`phantom` where `dgccl phantom` left its mark, else `real`."""
     mark = folder / PHANTOM_MARK
-    if not mark.exists():
+    if not mark.is_file():
         return "real"
-    return str(json.loads(mark.read_text(encoding="utf-8"))["data_kind"])
+    try:
+        return str(json.loads(mark.read_text(encoding="utf-8"))["data_kind"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CohortError(
+            "phantom_mark_damaged",
+            f"{PHANTOM_MARK} in the folder of images cannot be read: is this a phantom, or are these patients?",
+            remedy="Call `dgccl phantom` again for a phantom; remove the file from a folder of patients.",
+        ) from error
 
 
 def _stem(path: Path) -> str:
     return path.name.lower().removesuffix(".gz").removesuffix(".nii")
 
 
+def _kind(path: Path) -> str:
+    """`ct` or `pet` where the name of a NIfTI file says so, else nothing: a mask."""
+    stem = _stem(path)
+    return "ct" if stem in CT_NAMES else "pet" if stem in PET_NAMES else ""
+
+
 def _place_nifti(patients: dict[str, PatientSource], root: Path, path: Path) -> None:
-    """Add a NIfTI file to the patient it belongs to."""
-    stem, parts = _stem(path), path.relative_to(root).parts
-    owners = [name for name in patients if name in parts[:-1] or path.name.startswith(name)]
-    owner = max(owners, key=len) if owners else path.parent.name
+    """Add a NIfTI file to the patient it belongs to: by the nearest folder's name, else by the file's."""
+    above = [name for name in reversed(path.relative_to(root).parts[:-1]) if name in patients]
+    named = sorted((name for name in patients if _begins_with(path.name, name)), key=len, reverse=True)
+    owner = next(iter([*above, *named]), path.parent.name)
     known = patients.get(owner, PatientSource(owner))
-    kind = "ct" if stem in CT_NAMES else "pet" if stem in PET_NAMES else ""
+    kind = _kind(path)
     if kind:
         patients[owner] = PatientSource(owner, known.series, (*known.nifti, (kind, path)), known.masks)
     else:
         patients[owner] = PatientSource(owner, known.series, known.nifti, (*known.masks, path))
+
+
+def _begins_with(name: str, patient_id: str) -> bool:
+    """Whether a file's name begins with a patient's whole ID: `10_mass.nii` is not patient 1's."""
+    rest = name[len(patient_id) :]
+    return bool(patient_id) and name.startswith(patient_id) and not rest[:1].isalnum()
 
 
 def _rejected_file(root: Path, patients: Iterable[Patient], entry: Rejected) -> Decision:
@@ -157,10 +184,18 @@ def _identity(series: SeriesFiles) -> frozenset[str]:
     return identifiers_of(read_elements(series.paths[0], pixels=False).to_dataset(pixels=False))
 
 
+def identity_words(source: PatientSource, study_code: str) -> frozenset[str]:
+    """Words that tell who a patient is: from a header, and the patient ID with its parts; the study code may stay."""
+    words = _identity(source.series[0]) if source.series else frozenset()
+    if source.patient_id != study_code:
+        words |= {source.patient_id, *re.split(r"[^0-9A-Za-z]+", source.patient_id)}
+    allowed = {study_code.lower(), *re.split(r"[^0-9a-z]+", study_code.lower())}
+    return frozenset(word for word in words if word.lower() not in allowed)
+
+
 def redact_message(source: PatientSource, study_code: str, message: str) -> str:
     """A message without the patient's identity; the study code may stay."""
-    words = {source.patient_id} | (_identity(source.series[0]) if source.series else frozenset())
-    return redact(message, words - {study_code})
+    return redact(message, identity_words(source, study_code))
 
 
 def load_study(
@@ -184,8 +219,10 @@ def load_study(
     Raises:
         DgcclError: the patient cannot be used; `code` tells why.
     """
+    words = identity_words(source, study_code)
     if source.nifti:
-        return _load_nifti_study(source, study_code, points, allow_missing), []
+        study = _load_nifti_study(source, study_code, points, allow_missing)
+        return replace(study, rois=_anonymous(study.rois, words)), []
     centers = np.array([point.center_mm for point in points]) if points else None
     selection = select_pair(source.series, lesions_mm=centers)
     decisions = _series_decisions(study_code, source.series, selection)
@@ -198,7 +235,8 @@ def load_study(
     suv, suv_warnings = _to_suv(pet) if pet else (None, ())
     rois, refused = _dicom_outlines(source.series, images)
     decisions += [
-        Decision(study_code, "left_out", error.code, f"Outline {name!r}: {error}") for name, error in refused
+        Decision(study_code, "left_out", error.code, redact(f"Outline {name!r}: {error}", words))
+        for name, error in refused
     ]
     rois += _masks(source.masks, [(grid, modality) for grid, modality in images.values()])
     rois += _spheres(points, ct.volume.grid if ct else None, suv)
@@ -210,7 +248,7 @@ def load_study(
         patient_id=study_code,
         ct=ct.volume if ct else None,
         pet=suv,
-        rois=tuple(rois),
+        rois=_anonymous(rois, words),
         sex=str(header.get("PatientSex") or ""),
         age_years=_number(age_years(header)),
         manufacturer=str(header.get("Manufacturer") or "").strip(),
@@ -218,6 +256,11 @@ def load_study(
         warnings=tuple(dict.fromkeys(warnings)),
     )
     return study, decisions
+
+
+def _anonymous(rois: Iterable[Roi], words: frozenset[str]) -> tuple[Roi, ...]:
+    """Outlines whose names, which become lesion ids, do not tell the patient's."""
+    return tuple(replace(roi, name=redact(roi.name, words)) for roi in rois)
 
 
 def _no_modality(missing: list[str], decisions: list[Decision]) -> DicomError:

@@ -168,7 +168,7 @@ def scan(folder: Path) -> Scan:
     groups: dict[_Key, _Group] = {}
     rejected: list[Rejected] = []
     skipped = 0
-    for path in _files(folder):
+    for path in files_below(folder):
         claims_dicom = path.suffix.lower() in _SUFFIXES
         try:
             elements = read_elements(path, pixels=False)
@@ -184,7 +184,7 @@ def scan(folder: Path) -> Scan:
     return Scan(_patients(groups), tuple(rejected), skipped)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Regular files below a folder in a stable order; a folder that links lead to twice is visited once."""
     visited: set[tuple[int, int]] = set()
     waiting = [str(folder)]
