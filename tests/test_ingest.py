@@ -1,6 +1,7 @@
 """Ingestion: what comes out, what is refused and why, and that a second call picks up where the first stopped."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dgccl.errors import CohortError, DgcclError
 from dgccl.ingest import IngestSettings, ingest
 from dgccl.lesion import BoxSettings
 from dgccl.nifti import write_nifti
+from dgccl.phantom.dicom import write_phantom
 from dgccl.volume import Volume, box_grid
 
 CENTER = np.array([5.0, -8.0, 12.0])
@@ -342,3 +344,27 @@ def test_a_file_that_vanishes_costs_its_patient_only(
     monkeypatch.setattr(Path, "read_bytes", fails_for_b)
     summary = ingest(images, tmp_path / "cohort", labels_csv=labels(ABC), settings=SMALL)
     assert (summary.lesions, summary.refused) == (2, {"unreadable_file": 1})
+
+
+def test_an_outline_of_a_series_that_is_gone_is_told_from_no_outline(
+    labels: Callable, tmp_path: Path
+) -> None:
+    write_phantom(tmp_path / "dicom", patients=1, seed=3)
+    shutil.rmtree(tmp_path / "dicom" / "PHANTOM-0001" / "CT")
+    table = labels("patient_id,label\nPHANTOM-0001,0\n")
+    lenient = IngestSettings(box=SMALL.box, allow_missing_modality=True)
+    with pytest.raises(CohortError) as caught:
+        ingest(tmp_path / "dicom", tmp_path / "cohort", labels_csv=table, settings=lenient)
+    assert "outline_of_another_image (1)" in str(caught.value)
+
+
+def test_the_summary_names_each_refused_patient_and_counts_files(
+    images: Path, labels: Callable, tmp_path: Path
+) -> None:
+    (images / "B" / "pet.nii.gz").unlink()
+    (images / "note.dcm").write_text("this is no image")
+    summary = ingest(images, tmp_path / "cohort", labels_csv=labels(ABC), settings=SMALL)
+    (refusal,) = summary.refusals
+    assert (refusal.study_code, refusal.code) == ("B", "no_pet")
+    assert "--allow-missing-modality" in refusal.message
+    assert summary.rejected_files == {"not_dicom": 1}

@@ -128,3 +128,33 @@ def test_a_missing_modality_has_no_arrays(pet: PetImage) -> None:
     assert arrays.ct_hu is None
     assert arrays.mask_ct is None
     assert arrays.suv_bw is not None
+
+
+def test_names_that_differ_in_letter_case_only_are_one() -> None:
+    (lesion,) = group_lesions([roi("Mass CT", 10.0, "ct"), roi("mass_pet", 10.0, "pet")])
+    assert (lesion.name, lesion.on_pet is None) == ("Mass", False)
+    with pytest.raises(RoiError) as caught:
+        group_lesions([roi("Mass", 10.0, "ct"), roi("MASS", 10.0, "ct")])
+    assert caught.value.code == "duplicate_lesion_id"
+
+
+def test_a_lesion_that_is_tall_but_narrow_exceeds_the_box_too(pet: PetImage) -> None:
+    tall = sphere_mask(CENTER, 80.0, CT_GRID)
+    tall.array[:, :38] = False
+    tall.array[:, 42:] = False
+    tall.array[:, :, :38] = False
+    tall.array[:, :, 42:] = False
+    lesion = group_lesions([Roi("L", tall, "ct")])[0]
+    assert measure(lesion, pet).diameter_mm < 10
+    assert "lesion_exceeds_box" in crop_lesion(Study("P", None, pet, ()), lesion, BoxSettings())[1]
+
+
+@pytest.mark.parametrize(("value", "warned"), [(-3.0, True), (0.0, True), (2.0, False), (1e30, True)])
+def test_implausible_uptake_is_told(value: float, warned: bool) -> None:
+    image = PetImage(Volume(np.full(PET_GRID.shape, value, np.float32), PET_GRID.affine))
+    lesion = group_lesions([roi("L", 20.0, "ct")])[0]
+    _, warnings = crop_lesion(Study("P", None, image, ()), lesion, BoxSettings())
+    assert ("suv_implausible" in warnings) == warned
+    found = measure(lesion, image)
+    assert found.suv_max == pytest.approx(value)
+    assert found.tlg == pytest.approx(max(value, 0.0) * found.mtv_ml, rel=1e-5)

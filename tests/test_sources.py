@@ -53,7 +53,7 @@ def test_a_dead_link_and_a_folder_with_a_file_name_are_no_images(tmp_path: Path)
     (tmp_path / "A" / "gone.nii").symlink_to(tmp_path / "nowhere")
     (tmp_path / "A" / "folder.nii").mkdir()
     assert found(tmp_path) == {"A": (2, ["mass.nii"])}
-    assert [d.code for d in find_sources(tmp_path).decisions] == ["dead_link"]
+    assert [d.code for d in find_sources(tmp_path).decisions] == ["unreadable_file"]
 
 
 @pytest.mark.parametrize("text", ["junk", "[]", json.dumps({"kind": "phantom"})])

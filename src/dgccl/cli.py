@@ -206,8 +206,15 @@ def ingest(
         print(json.dumps(asdict(summary)))
         return
     print(f"{summary.lesions} lesions of {summary.patients} patients in {cohort_dir}")
-    for code, count in sorted(summary.refused.items()):
-        print(f"  refused: {count} x {code} (see qc.csv)")
+    shown = 10
+    for refusal in summary.refusals[:shown]:
+        print(f"  refused: {refusal.study_code}: {refusal.message} [{refusal.code}]")
+    if len(summary.refusals) > shown:
+        print(f"  refused: {len(summary.refusals) - shown} more")
+    for code, count in sorted(summary.rejected_files.items()):
+        print(f"  rejected files: {count} [{code}]")
+    if summary.refusals or summary.rejected_files:
+        print(f"  Every decision stands in {cohort_dir / 'qc.csv'}")
 
 
 @app.command()

@@ -61,12 +61,16 @@ class IngestSummary:
         patients: patients with at least one lesion in it.
         refused: how many patients were refused, by reason code.
         up_to_date: patients whose earlier result still held.
+        refusals: each refused patient with the reason.
+        rejected_files: how many files could not be used, by reason code.
     """
 
     lesions: int
     patients: int
     refused: dict[str, int]
     up_to_date: int
+    refusals: tuple[Decision, ...] = ()
+    rejected_files: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,11 +151,18 @@ def ingest(
     write_atomically(qc_path, _csv(QC_COLUMNS, (asdict(decision) for decision in decisions)))
     if not rows:
         raise _nothing_ingested(decisions, qc_path)
-    refused = Counter(decision.code for decision in decisions if decision.status == "refused")
     write_atomically(cohort_dir / "lesions.csv", _csv(LESION_COLUMNS, rows))
     manifest = _manifest(found.data_kind, settings, labels_csv, points_csv, records)
     write_atomically(cohort_dir / "manifest.json", json.dumps(manifest, indent=2))
-    return IngestSummary(len(rows), len({row["patient_id"] for row in rows}), dict(refused), up_to_date)
+    refusals = tuple(decision for decision in decisions if decision.status == "refused")
+    return IngestSummary(
+        lesions=len(rows),
+        patients=len({row["patient_id"] for row in rows}),
+        refused=dict(Counter(decision.code for decision in refusals)),
+        up_to_date=up_to_date,
+        refusals=refusals,
+        rejected_files=dict(Counter(d.code for d in decisions if d.status == "rejected")),
+    )
 
 
 def _nothing_ingested(decisions: list[Decision], qc_path: Path) -> CohortError:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from dgccl.errors import RoiError
 from dgccl.roi import Roi, longest_diameter_mm
 from dgccl.study import PetImage, Study
-from dgccl.types import Mask, SuvBw
+from dgccl.types import Mask, PointMm, SuvBw
 from dgccl.volume import Grid, Volume, box_grid, resample
 
 AIR_HU = -1000.0
@@ -20,6 +20,9 @@ SUV_PEAK_RADIUS_MM = 10.0 * (3.0 / (4.0 * np.pi)) ** (1.0 / 3.0)
 """Radius of the 1 ml sphere of SUVpeak (PERCIST 1.0, Wahl et al. 2009): 6.2 mm."""
 MTV_THRESHOLD = 0.41
 """Share of SUVmax above which voxels count as metabolic tumor volume (EANM guideline 2.0, Boellaard et al. 2015)."""
+
+PLAUSIBLE_SUV = 100.0
+"""No lesion is expected to take up more FDG than this (SUVbw); urine and injection sites do."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class LesionMeasures:
 def group_lesions(rois: Sequence[Roi], *, pattern: str = "") -> list[Lesion]:
     """Group outlines into lesions: equal names, apart from a word for the modality, are one lesion.
 
-    `GTV_Mass_CT` and `GTV_Mass_PET` are one lesion `GTV_Mass`. An outline that was not drawn on PET counts as
+    `GTV_Mass_CT` and `gtv mass PET` are one lesion `GTV_Mass`. An outline that was not drawn on PET counts as
     drawn on CT.
 
     Args:
@@ -111,13 +114,17 @@ def group_lesions(rois: Sequence[Roi], *, pattern: str = "") -> list[Lesion]:
             remedy="Give an RTSTRUCT, a SEG, a NIfTI mask, or points and diameters with --points.",
         )
     found: dict[str, dict[str, Roi]] = {}
+    names: dict[
+        str, str
+    ] = {}  # names become file names, and some file systems do not tell letter cases apart
     for roi in chosen:
         slot = "on_pet" if roi.drawn_on == "pet" else "on_ct"
-        slots = found.setdefault(lesion_name(roi.name), {})
+        name = lesion_name(roi.name)
+        slots = found.setdefault(names.setdefault(name.lower(), name), {})
         if slot in slots:
             raise RoiError(
                 "duplicate_lesion_id",
-                f"Two outlines of one image are called {lesion_name(roi.name)!r}.",
+                f"Two outlines of one image are called {name!r}.",
                 remedy="Give every lesion a name of its own, or choose outlines with --roi-pattern.",
             )
         slots[slot] = roi
@@ -150,9 +157,15 @@ def _uptake(pet: Volume, lesion: Lesion) -> tuple[float, float, float, float]:
     window = tuple(map(slice, low, high))
     suv, mask = pet.array[window], region[window]
     suv_max = float(suv[mask].max())
-    metabolic = mask & (suv >= MTV_THRESHOLD * suv_max)
-    mtv_ml = float(metabolic.sum()) * pet.grid.voxel_ml
-    return suv_max, _suv_peak(suv, mask, pet.grid), mtv_ml, mtv_ml * float(suv[metabolic].mean())
+    # Without uptake there is no metabolic volume: a share of zero or less bounds nothing.
+    metabolic = mask & (suv >= MTV_THRESHOLD * suv_max) & (suv_max > 0)
+    voxel_ml = pet.grid.voxel_ml
+    return (
+        suv_max,
+        _suv_peak(suv, mask, pet.grid),
+        float(metabolic.sum()) * voxel_ml,
+        float(suv[metabolic].sum(dtype=np.float64)) * voxel_ml,
+    )
 
 
 def _on_grid_of(pet: Volume, roi: Roi) -> Mask:
@@ -220,13 +233,14 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
 
     Returns:
         The arrays, and codes of what a reader of the table should know: `lesion_exceeds_box`,
-        `box_leaves_ct`, `box_leaves_pet` (more than a tenth of the box outside the image).
+        `box_leaves_ct`, `box_leaves_pet` (more than a tenth of the box outside the image), `suv_implausible`
+        (the highest SUVbw in the outline is not above 0, or above 100: units or rescaling may be wrong).
     """
     center = lesion.outline("ct").centroid_mm
     ct_grid = box_grid(center, box_mm=settings.box_mm, spacing_mm=settings.ct_spacing_mm)
     pet_grid = box_grid(center, box_mm=settings.box_mm, spacing_mm=settings.pet_spacing_mm)
     warnings = []
-    if longest_diameter_mm(lesion.outline("ct").mask) > settings.box_mm:
+    if _reaches_beyond(lesion.outline("ct"), center, settings.box_mm / 2):
         warnings.append("lesion_exceeds_box")
     ct_hu = suv_bw = mask_ct = mask_pet = None
     if study.ct is not None:
@@ -239,7 +253,15 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
         warnings += _leaves(values, "box_leaves_pet")
         suv_bw = np.nan_to_num(values, nan=0.0)
         mask_pet = _mask_in_box(lesion.outline("pet"), pet_grid)
+        if mask_pet.any() and not 0 < suv_bw[mask_pet].max() <= PLAUSIBLE_SUV:
+            warnings.append("suv_implausible")
     return LesionArrays(ct_hu, mask_ct, suv_bw, mask_pet), tuple(warnings)
+
+
+def _reaches_beyond(roi: Roi, center_mm: PointMm, half_mm: float) -> bool:
+    """Whether a region's voxel lies outside the box along any axis, so that the box cuts it."""
+    points_mm = roi.mask.grid.to_patient(np.argwhere(roi.mask.array).astype(float))
+    return bool(np.abs(points_mm - center_mm).max() > half_mm)
 
 
 def _leaves(values: np.ndarray, code: str) -> list[str]:

@@ -92,12 +92,9 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
     patients = {
         patient.patient_id: PatientSource(patient.patient_id, patient.series) for patient in found.patients
     }
-    nifti = [path for path in files_below(folder) if path.name.lower().endswith((".nii", ".nii.gz"))]
-    dead = [path for path in nifti if not path.is_file()]
-    nifti = [path for path in nifti if path.is_file()]
-    for path in sorted(
-        nifti, key=lambda path: (not _kind(path), path)
-    ):  # masks last, when all patients are known
+    # What is no file, such as a link that leads nowhere, stands among the rejected already.
+    nifti = [p for p in files_below(folder) if p.name.lower().endswith((".nii", ".nii.gz")) and p.is_file()]
+    for path in sorted(nifti, key=lambda p: (not _kind(p), p)):  # masks last, when all patients are known
         _place_nifti(patients, folder, path)
     if not patients:
         raise CohortError(
@@ -110,8 +107,6 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
     if progress:
         progress("Reading headers", 1, 1)
     decisions = [_rejected_file(folder, found.patients, entry) for entry in found.rejected]
-    message = "A NIfTI file is a link that leads nowhere."
-    decisions += [Decision("", "rejected", "dead_link", message) for _ in dead]
     nameless = sum(len(series.paths) for p in found.patients if not p.patient_id for series in p.series)
     if nameless:
         message = f"{nameless} files have no PatientID, so that nobody's label goes with them."
@@ -240,6 +235,8 @@ def load_study(
     ]
     rois += _masks(source.masks, [(grid, modality) for grid, modality in images.values()])
     rois += _spheres(points, ct.volume.grid if ct else None, suv)
+    if refused and not rois:
+        raise refused[0][1]
     header = (pet or ct).headers[0]  # type: ignore[union-attr]
     loaded = [series for series in (ct, pet) if series]
     warnings = [*(code for series in loaded for code in series.warnings), *suv_warnings]
@@ -321,8 +318,7 @@ def _dicom_outlines(
 ) -> tuple[list[Roi], list[tuple[str, RoiError]]]:
     """Outlines of all RTSTRUCT and SEG objects that refer to the chosen images, and those that cannot be read.
 
-    One outline that cannot be read (the body, say) does not cost the others; if none can be, the first reason
-    is the patient's.
+    One outline that cannot be read (the body, say) does not cost the others.
     """
     rois: list[Roi] = []
     refused: list[tuple[str, RoiError]] = []
@@ -330,13 +326,20 @@ def _dicom_outlines(
         if entry.modality not in ("RTSTRUCT", "SEG"):
             continue
         if entry.referenced_series_uids and not set(entry.referenced_series_uids) & set(images):
+            refused.append((entry.modality, _drawn_on_another_image(entry.modality)))
             continue
         reader = read_rtstruct if entry.modality == "RTSTRUCT" else read_seg
         for path in entry.paths:
             rois += reader(path, images, on_refused=lambda name, error: refused.append((name, error)))
-    if refused and not rois:
-        raise refused[0][1]
     return rois, refused
+
+
+def _drawn_on_another_image(modality: str) -> RoiError:
+    return RoiError(
+        "outline_of_another_image",
+        f"The {modality} was drawn on a series that is not there or was left out.",
+        remedy="Add the series on which it was drawn, or give masks or points instead.",
+    )
 
 
 def _masks(paths: tuple[Path, ...], images: list[tuple[Grid, Modality]]) -> list[Roi]:
