@@ -28,7 +28,9 @@ def coverage(area: float, sizes: tuple[int, int], *, method: str, runs: int, see
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()

@@ -35,7 +35,9 @@ def timed(function, *arguments, **named) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("patient", type=Path, help="folder with one patient's CT, PET and outlines")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", action="store_true")

@@ -29,7 +29,9 @@ def suv_table(folder: Path) -> list[dict[str, Any]]:
         DicomError: the folder does not exist or holds no PET series.
     """
     found = scan(folder)
-    series = [entry for entry in found.series if entry.modality == "PT" and entry.sop_class_uid in PET_CLASSES]
+    series = [
+        entry for entry in found.series if entry.modality == "PT" and entry.sop_class_uid in PET_CLASSES
+    ]
     if not series:
         others = sorted({entry.modality for entry in found.series})
         raise DicomError(
