@@ -158,3 +158,11 @@ def test_implausible_uptake_is_told(value: float, warned: bool) -> None:
     found = measure(lesion, image)
     assert found.suv_max == pytest.approx(value)
     assert found.tlg == pytest.approx(max(value, 0.0) * found.mtv_ml, rel=1e-5)
+
+
+@pytest.mark.parametrize(("value", "warned"), [(-1e9, True), (-700.0, False), (60.0, False), (1e9, True)])
+def test_implausible_density_is_told(value: float, warned: bool) -> None:
+    ct = Volume(np.full(CT_GRID.shape, value, np.float32), CT_GRID.affine)
+    lesion = group_lesions([roi("L", 20.0, "ct")])[0]
+    _, warnings = crop_lesion(Study("P", ct, None, ()), lesion, BoxSettings())
+    assert ("hu_implausible" in warnings) == warned

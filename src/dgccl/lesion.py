@@ -24,6 +24,9 @@ MTV_THRESHOLD = 0.41
 PLAUSIBLE_SUV = 100.0
 """No lesion is expected to take up more FDG than this (SUVbw); urine and injection sites do."""
 
+PLAUSIBLE_HU = (-1050.0, 3100.0)
+"""From air, with noise, to the end of the 12-bit scale on which CT is stored; metal goes beyond."""
+
 
 @dataclass(frozen=True)
 class BoxSettings:
@@ -234,7 +237,8 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
     Returns:
         The arrays, and codes of what a reader of the table should know: `lesion_exceeds_box`,
         `box_leaves_ct`, `box_leaves_pet` (more than a tenth of the box outside the image), `suv_implausible`
-        (the highest SUVbw in the outline is not above 0, or above 100: units or rescaling may be wrong).
+        (the highest SUVbw in the outline is not above 0, or above 100: units or rescaling may be wrong),
+        `hu_implausible` (the median HU in the outline is less than air's or more than bone's).
     """
     center = lesion.outline("ct").centroid_mm
     ct_grid = box_grid(center, box_mm=settings.box_mm, spacing_mm=settings.ct_spacing_mm)
@@ -248,6 +252,8 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
         warnings += _leaves(values, "box_leaves_ct")
         ct_hu = np.round(np.nan_to_num(values, nan=AIR_HU)).clip(-32768, 32767).astype(np.int16)
         mask_ct = _mask_in_box(lesion.outline("ct"), ct_grid)
+        if mask_ct.any() and not PLAUSIBLE_HU[0] <= np.median(ct_hu[mask_ct]) <= PLAUSIBLE_HU[1]:
+            warnings.append("hu_implausible")
     if study.pet is not None:
         values = resample(study.pet.suv_bw, pet_grid, fill=np.nan).array
         warnings += _leaves(values, "box_leaves_pet")
