@@ -49,7 +49,7 @@ def dgccl(*arguments: object, fails: bool = False) -> subprocess.CompletedProces
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantom") / "dicom"
-    dgccl("phantom", folder, "--patients", 16, "--seed", 5)
+    dgccl("phantom", folder, "--patients", 16, "--seed", 8)
     return folder
 
 
