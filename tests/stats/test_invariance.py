@@ -81,7 +81,11 @@ def test_order_of_cases(name: str) -> None:
     assert METRICS[name](Y[order], A[order], B[order], PATIENT[order]) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("transform", [lambda s: 3 * s - 7, np.exp, np.arctan, lambda s: s**3], ids=str)
+@pytest.mark.parametrize(
+    "transform",
+    [lambda s: 3 * s - 7, np.exp, np.arctan, lambda s: s**3],
+    ids=["affine", "exp", "arctan", "cube"],
+)
 @pytest.mark.parametrize("name", METRICS)
 def test_monotone_transform(name: str, transform: Callable[[np.ndarray], np.ndarray]) -> None:
     expected = METRICS[name](Y, A, B, PATIENT)
