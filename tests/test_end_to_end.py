@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,32 @@ def test_suv_of_what_the_scanner_wrote_agrees_with_the_cohort(phantom: Path, tmp
             rows["sul_per_suv_bw"].iloc[0], rel=1e-5
         )
         assert entry["suv_bw_max"] >= rows["suv_max"].max() - 1e-4
+
+
+def test_a_phantom_stays_a_phantom_wherever_its_files_lie(phantom: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("patient_id,outcome\nPHANTOM-0002,1\n", encoding="utf-8")
+    dgccl("ingest", phantom / "PHANTOM-0002", tmp_path / "cohort", "--labels", labels)
+    manifest = json.loads((tmp_path / "cohort" / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["data_kind"], manifest["outcome"]) == ("phantom", "outcome")
+
+
+def test_what_is_refused_shows_in_the_exit_status(phantom: Path, tmp_path: Path) -> None:
+    """One truncated slice costs its patient, not the rest, and is not overlooked."""
+    names = ["PHANTOM-0001", "PHANTOM-0002"]
+    for name in names:
+        shutil.copytree(phantom / name, tmp_path / "dicom" / name)
+    slices = sorted((tmp_path / "dicom" / names[0] / "CT").rglob("*.dcm"))
+    slices[20].write_bytes(slices[20].read_bytes()[:-5000])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("patient_id,label\nPHANTOM-0001,0\nPHANTOM-0002,1\n", encoding="utf-8")
+    words = ["ingest", tmp_path / "dicom", tmp_path / "cohort", "--labels", labels]
+    done = dgccl(*words, fails=True)
+    assert done.returncode == 3
+    assert "PHANTOM-0001" in done.stdout
+    assert pd.read_csv(tmp_path / "cohort" / "lesions.csv")["patient_id"].tolist() == ["PHANTOM-0002"]
+    told = json.loads(dgccl(*words, "--json", "--accept-refused").stdout)
+    assert (told["lesions"], sum(told["refused"].values())) == (1, 1)
 
 
 @pytest.mark.real

@@ -172,10 +172,15 @@ def ingest(
     skip_absent_patients: Annotated[
         bool, typer.Option(help="Record labeled patients without images instead of stopping.")
     ] = False,
+    accept_refused: Annotated[
+        bool, typer.Option(help="Exit with 0 even if patients were refused or files rejected.")
+    ] = False,
     workers: WorkersOption = _cores(),
     as_json: JsonOption = False,
 ) -> None:
     """Turn images, outlines and outcomes into a cohort; resumes where a killed run stopped.
+
+    Exits with 3 if the cohort was written but patients were refused or files rejected, so that nobody overlooks it.
 
     Example: `dgccl ingest dicom/ cohort/ --labels labels.csv`
     """
@@ -204,7 +209,16 @@ def ingest(
         )
     if as_json:
         print(json.dumps(asdict(summary)))
-        return
+    else:
+        _print_ingested(summary, cohort_dir)
+    # Patients that the label table does not name were not asked for.
+    overlooked = [refusal for refusal in summary.refusals if refusal.code != "no_label"]
+    if (overlooked or summary.rejected_files) and not accept_refused:
+        raise typer.Exit(3)
+
+
+def _print_ingested(summary: Any, cohort_dir: Path) -> None:
+    """What came out of an ingestion, each refused patient by name up to ten."""
     print(f"{summary.lesions} lesions of {summary.patients} patients in {cohort_dir}")
     shown = 10
     for refusal in summary.refusals[:shown]:

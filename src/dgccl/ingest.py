@@ -12,44 +12,27 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save as save_tensors
 
 import dgccl
 from dgccl.cohort import LESION_COLUMNS
-from dgccl.errors import CohortError, DgcclError
+from dgccl.errors import CohortError
 from dgccl.files import write_atomically
+from dgccl.ingest_patient import IngestSettings, PatientTask, ingest_patient, kept_record
 from dgccl.labels import PatientLabels, PointLesion, read_labels, read_points
-from dgccl.lesion import BoxSettings, LesionArrays, crop_lesion, group_lesions, measure
-from dgccl.sources import Decision, PatientSource, find_sources, identity_words, load_study, redact_message
-from dgccl.study import Study
+from dgccl.sources import Decision, PatientSource, find_sources
 from dgccl.volume import box_grid
 from dgccl.workers import map_in_processes
 
 QC_COLUMNS = ("study_code", "status", "code", "message")
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
-
-
-@dataclass(frozen=True)
-class IngestSettings:
-    """What decides the content of a cohort.
-
-    Attributes:
-        box: the box stored around each lesion.
-        roi_pattern: regular expression that outline names must match in part; empty takes all.
-        allow_missing_modality: keep patients that have only CT or only PET.
-    """
-
-    box: BoxSettings = field(default_factory=BoxSettings)
-    roi_pattern: str = ""
-    allow_missing_modality: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,30 +54,6 @@ class IngestSummary:
     up_to_date: int
     refusals: tuple[Decision, ...] = ()
     rejected_files: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """All that a worker needs for one patient."""
-
-    source: PatientSource
-    labels: PatientLabels
-    points: tuple[PointLesion, ...]
-    settings: IngestSettings
-    cohort_dir: Path
-
-    @property
-    def record_path(self) -> Path:
-        return self.cohort_dir / ".ingest" / f"{self.labels.study_code}.json"
-
-    def fingerprint(self) -> str:
-        """Changes with the files' names, sizes and times, the labels and the settings."""
-        state: list[Any] = [dgccl.__version__, asdict(self.settings), asdict(self.labels)]
-        state += [[point.name, *point.center_mm, point.diameter_mm] for point in self.points]
-        for path in self.source.paths:
-            status = path.stat()
-            state.append([str(path), status.st_size, status.st_mtime_ns])
-        return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
 def ingest(
@@ -135,7 +94,7 @@ def ingest(
     if not ours:
         write_atomically(cohort_dir / ".ingest" / "settings.json", _stated(settings))
     tasks = [
-        _Task(
+        PatientTask(
             source, labels[source.patient_id], tuple(points.get(source.patient_id, ())), settings, cohort_dir
         )
         for source in sources
@@ -152,7 +111,9 @@ def ingest(
     if not rows:
         raise _nothing_ingested(decisions, qc_path)
     write_atomically(cohort_dir / "lesions.csv", _csv(LESION_COLUMNS, rows))
-    manifest = _manifest(found.data_kind, settings, labels_csv, points_csv, records)
+    phantom = found.data_kind == "phantom" or any(record["phantom"] for record in records)
+    outcome = next(iter(labels.values())).outcome
+    manifest = _manifest("phantom" if phantom else "real", outcome, settings, labels_csv, points_csv, records)
     write_atomically(cohort_dir / "manifest.json", json.dumps(manifest, indent=2))
     refusals = tuple(decision for decision in decisions if decision.status == "refused")
     return IngestSummary(
@@ -258,11 +219,13 @@ def _match(
     return [by_id[patient_id] for patient_id in sorted(set(by_id) & set(labels))], decisions
 
 
-def _run(tasks: list[_Task], *, workers: int, progress: Progress | None) -> tuple[list[dict[str, Any]], int]:
+def _run(
+    tasks: list[PatientTask], *, workers: int, progress: Progress | None
+) -> tuple[list[dict[str, Any]], int]:
     """Records of all patients in the order of the tasks, and how many of them were up to date already."""
     records: dict[int, dict[str, Any]] = {}
     for index, task in enumerate(tasks):
-        record = _kept_record(task)
+        record = kept_record(task)
         if record is not None:
             records[index] = record
     up_to_date = len(records)
@@ -272,129 +235,6 @@ def _run(tasks: list[_Task], *, workers: int, progress: Progress | None) -> tupl
         if progress:
             progress("Ingesting patients", len(records), len(tasks))
     return [records[index] for index in range(len(tasks))], up_to_date
-
-
-def _kept_record(task: _Task) -> dict[str, Any] | None:
-    """The record of an earlier call if its inputs are unchanged and its arrays are there."""
-    try:
-        record = json.loads(task.record_path.read_text(encoding="utf-8"))
-        current = task.fingerprint()
-    except (OSError, ValueError):
-        return None
-    arrays = task.cohort_dir / "arrays"
-    complete = all((arrays / f"{row['lesion_id']}.safetensors").exists() for row in record["rows"])
-    return record if complete and record["fingerprint"] == current else None
-
-
-def ingest_patient(task: _Task) -> dict[str, Any]:
-    """Ingest one patient: write its arrays, return (and keep) its rows and decisions; never raises for bad data."""
-    code = task.labels.study_code
-    rows: list[dict[str, Any]] = []
-    decisions: list[Decision] = []
-    fingerprint = content = ""
-    try:
-        fingerprint, content = task.fingerprint(), _content_hash(task.source.paths)
-        study, decisions = load_study(
-            task.source,
-            study_code=code,
-            points=task.points,
-            allow_missing=task.settings.allow_missing_modality,
-        )
-        study = replace(study, site=task.labels.site or study.site)
-        labels = task.labels.without(identity_words(task.source, code))
-        rows = [
-            _ingest_lesion(task, study, lesion, label=labels.label_of(lesion.name))
-            for lesion in group_lesions(study.rois, pattern=task.settings.roi_pattern)
-        ]
-        decisions.append(Decision(code, "accepted", "ok", f"{len(rows)} lesion(s)."))
-    except Exception as error:  # one patient must not stop the others; the type says where to look
-        rows = []
-        decisions.append(_refusal(task, error))
-    record = {
-        "fingerprint": fingerprint,
-        "input_sha256": content,
-        "study_code": code,
-        "rows": rows,
-        "decisions": [asdict(decision) for decision in decisions],
-    }
-    write_atomically(task.record_path, json.dumps(record))
-    return record
-
-
-def _refusal(task: _Task, error: Exception) -> Decision:
-    """Why a patient is refused, without the patient's identity."""
-    if isinstance(error, DgcclError):
-        reason, message = error.code, str(error)
-    elif isinstance(error, OSError):
-        reason, message = "unreadable_file", f"A file cannot be read or written: {error.strerror}."
-    else:
-        reason, message = "unexpected_error", f"{type(error).__name__}: {error}"
-    code = task.labels.study_code
-    try:
-        return Decision(code, "refused", reason, redact_message(task.source, code, message))
-    except (DgcclError, OSError):  # without the header nobody knows which words to keep out
-        return Decision(
-            code, "refused", reason, "The reason is not told, since the patient's header is unreadable."
-        )
-
-
-def _ingest_lesion(task: _Task, study: Study, lesion: Any, *, label: int) -> dict[str, Any]:
-    """Store one lesion's arrays and return its row of the lesion table."""
-    box = task.settings.box
-    arrays, warnings = crop_lesion(study, lesion, box)
-    lesion_id = f"{study.patient_id}-{lesion.name}"
-    data = _pack(arrays)
-    write_atomically(task.cohort_dir / "arrays" / f"{lesion_id}.safetensors", data)
-    ct_spacing = study.ct.grid.spacing_mm if study.ct else (float("nan"),) * 3
-    pet_spacing = study.pet.spacing_mm if study.pet else (float("nan"),) * 3
-    row = {
-        "lesion_id": lesion_id,
-        "patient_id": study.patient_id,
-        "label": label,
-        "site": study.site,
-        "sex": study.sex,
-        "age_years": study.age_years,
-        "manufacturer": study.manufacturer,
-        "scanner": study.scanner,
-        "has_ct": study.ct is not None,
-        "has_pet": study.pet is not None,
-        "ct_slice_spacing_mm": ct_spacing[0],
-        "ct_pixel_spacing_mm": ct_spacing[2],
-        "pet_slice_spacing_mm": pet_spacing[0],
-        "pet_pixel_spacing_mm": pet_spacing[2],
-        "uptake_time_min": study.pet.uptake_time_min if study.pet else float("nan"),
-        "sul_per_suv_bw": study.pet.sul_per_suv_bw if study.pet else float("nan"),
-        "suv_bsa_per_suv_bw": study.pet.suv_bsa_per_suv_bw if study.pet else float("nan"),
-        **asdict(measure(lesion, study.pet)),
-        **asdict(box),
-        "qc": ";".join(sorted({*study.warnings, *warnings})),
-        "array_sha256": hashlib.sha256(data).hexdigest(),
-    }
-    return {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A table entry: numbers to seven digits (float32 has no more), nothing for what is not known."""
-    if not isinstance(value, float):
-        return value
-    return None if np.isnan(value) else float(f"{value:.7g}")
-
-
-def _pack(arrays: LesionArrays) -> bytes:
-    """The arrays as a safetensors file; an absent modality has no tensors."""
-    tensors = {
-        "ct_hu": arrays.ct_hu,
-        "mask_ct": None if arrays.mask_ct is None else arrays.mask_ct.astype(np.uint8),
-        "suv_bw": arrays.suv_bw,
-        "mask_pet": None if arrays.mask_pet is None else arrays.mask_pet.astype(np.uint8),
-    }
-    return save_tensors({name: np.ascontiguousarray(v) for name, v in tensors.items() if v is not None})
-
-
-def _content_hash(paths: Iterable[Path]) -> str:
-    """Hash over the content of a patient's files, whatever their names and order."""
-    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _check_unique(rows: list[dict[str, Any]]) -> None:
@@ -417,6 +257,7 @@ def _csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
 
 def _manifest(
     data_kind: str,
+    outcome: str,
     settings: IngestSettings,
     labels_csv: Path,
     points_csv: Path | None,
@@ -427,6 +268,7 @@ def _manifest(
     return {
         "format": 1,
         "data_kind": data_kind,
+        "outcome": outcome,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "dgccl_version": dgccl.__version__,
         "python": platform.python_version(),

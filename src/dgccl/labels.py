@@ -26,11 +26,13 @@ class PatientLabels:
         labels: label of each lesion, by its name in small letters as `lesion_name` makes it; the key "" stands
             for every lesion not named.
         site: hospital, empty if not given.
+        outcome: name of the label column.
     """
 
     study_code: str
     labels: dict[str, int]
     site: str = ""
+    outcome: str = "label"
 
     def label_of(self, lesion: str) -> int:
         """Label of a lesion.
@@ -110,6 +112,7 @@ def read_labels(path: Path, *, column: str = "") -> dict[str, PatientLabels]:
             study_code=rows["study_code"].iloc[0],
             labels={str(k): int(v) for k, v in zip(rows["lesion"], rows["label"], strict=True)},
             site=rows["site"].iloc[0],
+            outcome=column,
         )
         for patient, rows in table.groupby("patient_id")
     }

@@ -250,6 +250,8 @@ def load_study(
         age_years=_number(age_years(header)),
         manufacturer=str(header.get("Manufacturer") or "").strip(),
         scanner=str(header.get("ManufacturerModelName") or "").strip(),
+        # Quality Control Subject (PS3.3 C.7.1.1); a phantom must not pass for patients wherever its files lie.
+        phantom=any(str(series.headers[0].get("QualityControlSubject") or "") == "YES" for series in loaded),
         warnings=tuple(dict.fromkeys(warnings)),
     )
     return study, decisions

@@ -38,6 +38,7 @@ class Study:
         pet: PET, SUV.
         rois: outlines.
         site, sex, age_years, manufacturer, scanner: what tables and subgroup checks need; empty or NaN if unknown.
+        phantom: the images' header calls their subject a phantom.
         warnings: codes of what was handled by a stated rule.
     """
 
@@ -50,4 +51,5 @@ class Study:
     age_years: float = float("nan")
     manufacturer: str = ""
     scanner: str = ""
+    phantom: bool = False
     warnings: tuple[str, ...] = field(default=())

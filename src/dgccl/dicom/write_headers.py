@@ -135,6 +135,7 @@ def general_modules(study: StudyHeader, modality: str, *, series_number: int, st
     ds.PatientBirthDate = ""
     ds.PatientSex = patient.sex
     ds.PatientAge = f"{patient.age_years:03d}Y"
+    ds.QualityControlSubject = "YES"
     ds.PatientSize = decimal_string(patient.height_m)
     ds.PatientWeight = decimal_string(patient.weight_kg)
     ds.StudyInstanceUID = study.study_uid

@@ -201,7 +201,10 @@ def _gallery(run: RunFiles, cohort: Cohort) -> Section:
 
 def _cohort(cohort: Cohort) -> Section:
     said, decisions = qc.decisions(cohort)
-    said += " Malignant stands for label 1 and benign for label 0 of the label table."
+    outcome = cohort.manifest.get("outcome", "label")
+    said += (
+        f" Malignant stands for label 1 and benign for label 0 of the column {outcome!r} in the label table."
+    )
     return Section(
         "cohort", "Cohort and quality control", said, tables=(tables.cohort_by_class(cohort), *decisions)
     )

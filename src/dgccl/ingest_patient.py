@@ -1,0 +1,190 @@
+"""One patient on the way into a cohort: its arrays, its rows, and every decision about it.
+
+The outcome is kept in `.ingest/<study code>.json`, so that a later call can tell whether it still holds.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as save_tensors
+
+import dgccl
+from dgccl.errors import DgcclError
+from dgccl.files import write_atomically
+from dgccl.labels import PatientLabels, PointLesion
+from dgccl.lesion import BoxSettings, Lesion, LesionArrays, crop_lesion, group_lesions, measure
+from dgccl.sources import Decision, PatientSource, identity_words, load_study, redact_message
+from dgccl.study import Study
+
+RECORD_FORMAT = 2  # of a patient's kept outcome; one of another format is made anew
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """What decides the content of a cohort.
+
+    Attributes:
+        box: the box stored around each lesion.
+        roi_pattern: regular expression that outline names must match in part; empty takes all.
+        allow_missing_modality: keep patients that have only CT or only PET.
+    """
+
+    box: BoxSettings = field(default_factory=BoxSettings)
+    roi_pattern: str = ""
+    allow_missing_modality: bool = False
+
+
+@dataclass(frozen=True)
+class PatientTask:
+    """All that a worker needs for one patient."""
+
+    source: PatientSource
+    labels: PatientLabels
+    points: tuple[PointLesion, ...]
+    settings: IngestSettings
+    cohort_dir: Path
+
+    @property
+    def record_path(self) -> Path:
+        """Where the patient's rows and decisions are kept."""
+        return self.cohort_dir / ".ingest" / f"{self.labels.study_code}.json"
+
+    def fingerprint(self) -> str:
+        """Changes with the files' names, sizes and times, the labels and the settings."""
+        state: list[Any] = [RECORD_FORMAT, dgccl.__version__, asdict(self.settings), asdict(self.labels)]
+        state += [[point.name, *point.center_mm, point.diameter_mm] for point in self.points]
+        for path in self.source.paths:
+            status = path.stat()
+            state.append([str(path), status.st_size, status.st_mtime_ns])
+        return hashlib.sha256(json.dumps(state).encode()).hexdigest()
+
+
+def kept_record(task: PatientTask) -> dict[str, Any] | None:
+    """The record of an earlier call if its inputs are unchanged and its arrays are there."""
+    try:
+        record = json.loads(task.record_path.read_text(encoding="utf-8"))
+        current = task.fingerprint()
+    except (OSError, ValueError):
+        return None
+    arrays = task.cohort_dir / "arrays"
+    complete = all((arrays / f"{row['lesion_id']}.safetensors").exists() for row in record["rows"])
+    return record if complete and record["fingerprint"] == current else None
+
+
+def ingest_patient(task: PatientTask) -> dict[str, Any]:
+    """Ingest one patient: write its arrays, return (and keep) its rows and decisions; never raises for bad data."""
+    code = task.labels.study_code
+    rows: list[dict[str, Any]] = []
+    decisions: list[Decision] = []
+    fingerprint = content = ""
+    phantom = False
+    try:
+        fingerprint, content = task.fingerprint(), _content_hash(task.source.paths)
+        study, decisions = load_study(
+            task.source,
+            study_code=code,
+            points=task.points,
+            allow_missing=task.settings.allow_missing_modality,
+        )
+        phantom = study.phantom
+        study = replace(study, site=task.labels.site or study.site)
+        labels = task.labels.without(identity_words(task.source, code))
+        rows = [
+            _ingest_lesion(task, study, lesion, label=labels.label_of(lesion.name))
+            for lesion in group_lesions(study.rois, pattern=task.settings.roi_pattern)
+        ]
+        decisions.append(Decision(code, "accepted", "ok", f"{len(rows)} lesion(s)."))
+    except Exception as error:  # one patient must not stop the others; the type says where to look
+        rows = []
+        decisions.append(_refusal(task, error))
+    record = {
+        "fingerprint": fingerprint,
+        "input_sha256": content,
+        "study_code": code,
+        "phantom": phantom,
+        "rows": rows,
+        "decisions": [asdict(decision) for decision in decisions],
+    }
+    write_atomically(task.record_path, json.dumps(record))
+    return record
+
+
+def _refusal(task: PatientTask, error: Exception) -> Decision:
+    """Why a patient is refused, without the patient's identity."""
+    if isinstance(error, DgcclError):
+        reason, message = error.code, str(error)
+    elif isinstance(error, OSError):
+        reason, message = "unreadable_file", f"A file cannot be read or written: {error.strerror}."
+    else:
+        reason, message = "unexpected_error", f"{type(error).__name__}: {error}"
+    code = task.labels.study_code
+    try:
+        return Decision(code, "refused", reason, redact_message(task.source, code, message))
+    except (DgcclError, OSError):  # without the header nobody knows which words to keep out
+        return Decision(
+            code, "refused", reason, "The reason is not told, since the patient's header is unreadable."
+        )
+
+
+def _ingest_lesion(task: PatientTask, study: Study, lesion: Lesion, *, label: int) -> dict[str, Any]:
+    """Store one lesion's arrays and return its row of the lesion table."""
+    box = task.settings.box
+    arrays, warnings = crop_lesion(study, lesion, box)
+    lesion_id = f"{study.patient_id}-{lesion.name}"
+    data = _pack(arrays)
+    write_atomically(task.cohort_dir / "arrays" / f"{lesion_id}.safetensors", data)
+    ct_spacing = study.ct.grid.spacing_mm if study.ct else (float("nan"),) * 3
+    pet_spacing = study.pet.spacing_mm if study.pet else (float("nan"),) * 3
+    row = {
+        "lesion_id": lesion_id,
+        "patient_id": study.patient_id,
+        "label": label,
+        "site": study.site,
+        "sex": study.sex,
+        "age_years": study.age_years,
+        "manufacturer": study.manufacturer,
+        "scanner": study.scanner,
+        "has_ct": study.ct is not None,
+        "has_pet": study.pet is not None,
+        "ct_slice_spacing_mm": ct_spacing[0],
+        "ct_pixel_spacing_mm": ct_spacing[2],
+        "pet_slice_spacing_mm": pet_spacing[0],
+        "pet_pixel_spacing_mm": pet_spacing[2],
+        "uptake_time_min": study.pet.uptake_time_min if study.pet else float("nan"),
+        "sul_per_suv_bw": study.pet.sul_per_suv_bw if study.pet else float("nan"),
+        "suv_bsa_per_suv_bw": study.pet.suv_bsa_per_suv_bw if study.pet else float("nan"),
+        **asdict(measure(lesion, study.pet)),
+        **asdict(box),
+        "qc": ";".join(sorted({*study.warnings, *warnings})),
+        "array_sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A table entry: numbers to seven digits (float32 has no more), nothing for what is not known."""
+    if not isinstance(value, float):
+        return value
+    return None if np.isnan(value) else float(f"{value:.7g}")
+
+
+def _pack(arrays: LesionArrays) -> bytes:
+    """The arrays as a safetensors file; an absent modality has no tensors."""
+    tensors = {
+        "ct_hu": arrays.ct_hu,
+        "mask_ct": None if arrays.mask_ct is None else arrays.mask_ct.astype(np.uint8),
+        "suv_bw": arrays.suv_bw,
+        "mask_pet": None if arrays.mask_pet is None else arrays.mask_pet.astype(np.uint8),
+    }
+    return save_tensors({name: np.ascontiguousarray(v) for name, v in tensors.items() if v is not None})
+
+
+def _content_hash(paths: Iterable[Path]) -> str:
+    """Hash over the content of a patient's files, whatever their names and order."""
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
