@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pydicom
 import pytest
 
 CONFIG = """
@@ -118,6 +119,20 @@ def test_what_is_refused_shows_in_the_exit_status(phantom: Path, tmp_path: Path)
     assert pd.read_csv(tmp_path / "cohort" / "lesions.csv")["patient_id"].tolist() == ["PHANTOM-0002"]
     told = json.loads(dgccl(*words, "--json", "--accept-refused").stdout)
     assert (told["lesions"], sum(told["refused"].values())) == (1, 1)
+
+
+def test_a_slice_cut_in_its_header_leaves_a_mark_on_its_neighbors(phantom: Path, tmp_path: Path) -> None:
+    """An end slice that cannot be read leaves no gap; only the mark tells that the stack may be short."""
+    shutil.copytree(phantom / "PHANTOM-0002", tmp_path / "dicom")
+    last = max(
+        (tmp_path / "dicom" / "CT").rglob("*.dcm"), key=lambda path: pydicom.dcmread(path).SliceLocation
+    )
+    last.write_bytes(last.read_bytes()[:600])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("patient_id,label\nPHANTOM-0002,1\n", encoding="utf-8")
+    done = dgccl("ingest", tmp_path / "dicom", tmp_path / "cohort", "--labels", labels, fails=True)
+    assert done.returncode == 3
+    assert "file_rejected_nearby" in pd.read_csv(tmp_path / "cohort" / "lesions.csv")["qc"].iloc[0]
 
 
 @pytest.mark.real

@@ -53,12 +53,14 @@ class PatientSource:
         series: DICOM series, outlines included.
         nifti: NIfTI images by modality (`ct`, `pet`).
         masks: NIfTI masks.
+        rejected_nearby: a damaged DICOM file lies beside the patient's files; it may have been one of them.
     """
 
     patient_id: str
     series: tuple[SeriesFiles, ...] = ()
     nifti: tuple[tuple[str, Path], ...] = ()
     masks: tuple[Path, ...] = ()
+    rejected_nearby: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -90,7 +92,9 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
         progress("Reading headers", 0, 1)
     found = scan(folder)
     patients = {
-        patient.patient_id: PatientSource(patient.patient_id, patient.series) for patient in found.patients
+        patient.patient_id: PatientSource(patient.patient_id, patient.series)
+        for patient in found.patients
+        if patient.patient_id
     }
     # What is no file, such as a link that leads nowhere, stands among the rejected already.
     nifti = [p for p in files_below(folder) if p.name.lower().endswith((".nii", ".nii.gz")) and p.is_file()]
@@ -111,7 +115,13 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
     if nameless:
         message = f"{nameless} files have no PatientID, so that nobody's label goes with them."
         decisions.append(Decision("", "rejected", "no_patient_id", message))
-    return FoundSources(tuple(patients.values()), tuple(decisions), _data_kind(folder))
+    # A text file called .dcm was no slice; a truncated one may have been the first or last, which no gap shows.
+    damaged = {entry.path.parent for entry in found.rejected if entry.code != "not_dicom"}
+    sources = (
+        replace(source, rejected_nearby=any(path.parent in damaged for path in source.paths))
+        for source in patients.values()
+    )
+    return FoundSources(tuple(sources), tuple(decisions), _data_kind(folder))
 
 
 def _data_kind(folder: Path) -> str:
@@ -147,9 +157,9 @@ def _place_nifti(patients: dict[str, PatientSource], root: Path, path: Path) -> 
     known = patients.get(owner, PatientSource(owner))
     kind = _kind(path)
     if kind:
-        patients[owner] = PatientSource(owner, known.series, (*known.nifti, (kind, path)), known.masks)
+        patients[owner] = replace(known, nifti=(*known.nifti, (kind, path)))
     else:
-        patients[owner] = PatientSource(owner, known.series, known.nifti, (*known.masks, path))
+        patients[owner] = replace(known, masks=(*known.masks, path))
 
 
 def _begins_with(name: str, patient_id: str) -> bool:
@@ -241,6 +251,7 @@ def load_study(
     loaded = [series for series in (ct, pet) if series]
     warnings = [*(code for series in loaded for code in series.warnings), *suv_warnings]
     warnings += [d.code for d in selection.decisions if d.kept and d.code != "selected"]
+    warnings += ["file_rejected_nearby"] if source.rejected_nearby else []
     study = Study(
         patient_id=study_code,
         ct=ct.volume if ct else None,
