@@ -95,6 +95,20 @@ def test_suv_of_what_the_scanner_wrote_agrees_with_the_cohort(phantom: Path, tmp
         assert entry["suv_bw_max"] >= rows["suv_max"].max() - 1e-4
 
 
+def test_the_formula_of_lean_body_mass_can_be_chosen(phantom: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("patient_id,label\nPHANTOM-0002,1\n", encoding="utf-8")
+    ratios = {}
+    for formula in ("janmahasatian", "james"):
+        words = ["--lean-body-mass", formula]
+        (entry,) = json.loads(dgccl("suv", phantom / "PHANTOM-0002", *words, "--json").stdout)
+        dgccl("ingest", phantom / "PHANTOM-0002", tmp_path / formula, "--labels", labels, *words)
+        row = pd.read_csv(tmp_path / formula / "lesions.csv").iloc[0]
+        ratios[formula] = entry["sul_factor"] / entry["suv_bw_factor"]
+        assert row["sul_per_suv_bw"] == pytest.approx(ratios[formula], rel=1e-5)
+    assert abs(ratios["james"] / ratios["janmahasatian"] - 1) > 1e-3
+
+
 def test_a_phantom_stays_a_phantom_wherever_its_files_lie(phantom: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("patient_id,outcome\nPHANTOM-0002,1\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,9 @@ app = typer.Typer(
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+LeanBodyMassOption = Annotated[
+    Literal["janmahasatian", "james"], typer.Option(help="Formula of the lean body mass behind SUL.")
+]
 WorkersOption = Annotated[int, typer.Option(min=1, help="Processes; the default is one for each core.")]
 
 
@@ -172,6 +175,7 @@ def ingest(
     skip_absent_patients: Annotated[
         bool, typer.Option(help="Record labeled patients without images instead of stopping.")
     ] = False,
+    lean_body_mass: LeanBodyMassOption = "janmahasatian",
     accept_refused: Annotated[
         bool, typer.Option(help="Exit with 0 even if patients were refused or files rejected.")
     ] = False,
@@ -194,6 +198,7 @@ def ingest(
         box=BoxSettings(box_mm, ct_spacing_mm, pet_spacing_mm),
         roi_pattern=roi_pattern,
         allow_missing_modality=allow_missing_modality,
+        lean_body_mass=lean_body_mass,
     )
     with _progress(as_json) as progress:
         summary = run_ingest(
@@ -234,6 +239,7 @@ def _print_ingested(summary: Any, cohort_dir: Path) -> None:
 @app.command()
 def suv(
     folder: Annotated[Path, typer.Argument(help="Folder searched for PET series.")],
+    lean_body_mass: LeanBodyMassOption = "janmahasatian",
     as_json: JsonOption = False,
 ) -> None:
     """Show the SUV factors of every PET series below a folder; exits with 1 if one cannot be converted.
@@ -242,7 +248,7 @@ def suv(
     """
     from dgccl.dicom.suv_table import suv_table
 
-    entries = suv_table(folder)
+    entries = suv_table(folder, lean_body_mass=lean_body_mass)
     print(json.dumps(entries, indent=2) if as_json else _suv_text(entries))
     if any("error" in entry for entry in entries):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import save as save_tensors
@@ -32,11 +32,13 @@ class IngestSettings:
         box: the box stored around each lesion.
         roi_pattern: regular expression that outline names must match in part; empty takes all.
         allow_missing_modality: keep patients that have only CT or only PET.
+        lean_body_mass: formula behind SUL.
     """
 
     box: BoxSettings = field(default_factory=BoxSettings)
     roi_pattern: str = ""
     allow_missing_modality: bool = False
+    lean_body_mass: Literal["janmahasatian", "james"] = "janmahasatian"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def ingest_patient(task: PatientTask) -> dict[str, Any]:
             study_code=code,
             points=task.points,
             allow_missing=task.settings.allow_missing_modality,
+            lean_body_mass=task.settings.lean_body_mass,
         )
         phantom = study.phantom
         study = replace(study, site=task.labels.site or study.site)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -209,6 +210,7 @@ def load_study(
     study_code: str,
     points: tuple[PointLesion, ...] = (),
     allow_missing: bool = False,
+    lean_body_mass: Literal["janmahasatian", "james"] = "janmahasatian",
 ) -> tuple[Study, list[Decision]]:
     """Load one patient's CT, PET and outlines.
 
@@ -217,6 +219,7 @@ def load_study(
         study_code: the identifier that leaves ingestion.
         points: lesions given as points and diameters.
         allow_missing: accept a patient with only one of CT and PET.
+        lean_body_mass: formula behind SUL.
 
     Returns:
         The study, and one decision for each CT and PET series.
@@ -237,7 +240,7 @@ def load_study(
     ct = load_series(selection.ct) if selection.ct else None
     pet = load_series(selection.pet) if selection.pet else None
     images = _image_grids(selection, ct, pet)
-    suv, suv_warnings = _to_suv(pet) if pet else (None, ())
+    suv, suv_warnings = _to_suv(pet, lean_body_mass) if pet else (None, ())
     rois, refused = _dicom_outlines(source.series, images)
     decisions += [
         Decision(study_code, "left_out", error.code, redact(f"Outline {name!r}: {error}", words))
@@ -311,8 +314,10 @@ def _image_grids(
     }
 
 
-def _to_suv(pet: LoadedSeries) -> tuple[PetImage, tuple[str, ...]]:
-    factors = suv_factors(pet.headers)
+def _to_suv(
+    pet: LoadedSeries, lean_body_mass: Literal["janmahasatian", "james"]
+) -> tuple[PetImage, tuple[str, ...]]:
+    factors = suv_factors(pet.headers, lean_body_mass_formula=lean_body_mass)
     image = PetImage(
         suv_bw=Volume(pet.volume.array * np.float32(factors.suv_bw_factor), pet.volume.affine),
         sul_per_suv_bw=_number(factors.sul_factor, per=factors.suv_bw_factor),

@@ -1,7 +1,7 @@
 """The SUV factors of every PET series below a folder, as a table that a program can read."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import Dataset
@@ -16,8 +16,14 @@ from dgccl.errors import DgcclError, DicomError
 _PIXEL_DATA, _RESCALE_SLOPE, _RESCALE_INTERCEPT = 0x7FE00010, 0x00281053, 0x00281052
 
 
-def suv_table(folder: Path) -> list[dict[str, Any]]:
+def suv_table(
+    folder: Path, *, lean_body_mass: Literal["janmahasatian", "james"] = "janmahasatian"
+) -> list[dict[str, Any]]:
     """One entry for each PET series below a folder.
+
+    Args:
+        folder: searched at all levels.
+        lean_body_mass: formula behind `sul_factor`.
 
     Returns:
         Entries with `series_uid`, `units`, `decay_correction`, `suv_bw_factor` (g/mL per rescaled unit),
@@ -41,10 +47,10 @@ def suv_table(folder: Path) -> list[dict[str, Any]]:
             + (f" (first: {found.rejected[0].code})." if found.rejected else "."),
             remedy="Give the folder that holds the PET series.",
         )
-    return [_entry(files) for files in series]
+    return [_entry(files, lean_body_mass) for files in series]
 
 
-def _entry(files: SeriesFiles) -> dict[str, Any]:
+def _entry(files: SeriesFiles, lean_body_mass: Literal["janmahasatian", "james"]) -> dict[str, Any]:
     try:
         if files.defects:
             raise DicomError(files.defects[0].code, files.defects[0].message)
@@ -52,7 +58,7 @@ def _entry(files: SeriesFiles) -> dict[str, Any]:
         highest: list[float] = []
         for path in files.paths:
             _read(path, headers, highest)
-        factors = suv_factors(headers)
+        factors = suv_factors(headers, lean_body_mass_formula=lean_body_mass)
         return {
             "series_uid": files.series_uid,
             "units": factors.units,
