@@ -12,7 +12,7 @@ FLOORS = [
     ["errors", "types", "files", "workers", "config"],
     ["volume", "roi", "stats"],
     ["dicom", "nifti"],
-    ["study", "lesion", "cohort", "labels", "sources", "ingest_patient", "ingest", "phantom"],
+    ["study", "lesion", "cohort", "labels", "sources", "load_study", "ingest_patient", "ingest", "phantom"],
     ["dataset", "augmentation"],
     ["model"],
     ["run_dir", "predict", "lightning_state", "lightning_fold", "training"],

@@ -18,7 +18,8 @@ from dgccl.errors import DgcclError
 from dgccl.files import write_atomically
 from dgccl.labels import PatientLabels, PointLesion
 from dgccl.lesion import BoxSettings, Lesion, LesionArrays, crop_lesion, group_lesions, measure
-from dgccl.sources import Decision, PatientSource, identity_words, load_study, redact_message
+from dgccl.load_study import load_study
+from dgccl.sources import Decision, PatientSource, identity_words, redact_message
 from dgccl.study import Study
 
 RECORD_FORMAT = 2  # of a patient's kept outcome; one of another format is made anew
