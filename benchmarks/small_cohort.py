@@ -3,8 +3,8 @@
 Usage: .venv/bin/python benchmarks/small_cohort.py COHORT_DIR --config configs/fast.toml [--model dgccl] [--splits 3]
 
 For choosing settings on a development phantom (`dgccl phantom dev --patients 480 --seed 7`, then `dgccl ingest`),
-never on the cohort whose result is reported. Each split has 102 training and 26 validation lesions; the rest is scored with all
-modalities and with each alone. The seed of a split is its number.
+never on the cohort whose result is reported. Each split has 102 training and 26 validation lesions; the rest is scored
+with all modalities and with each alone. The seed of a split is its number.
 """
 
 import argparse
