@@ -1,0 +1,79 @@
+"""Verb that compares methods on the phantom: benchmark."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dgccl.cli.app import app
+from dgccl.cli.options import JsonOption, WorkersOption, cores, progress_bars
+
+benchmark = typer.Typer(help="Compare methods where the best possible score is known.", no_args_is_help=True)
+app.add_typer(benchmark, name="benchmark")
+
+
+@benchmark.callback()
+def _verbs() -> None:
+    """Keep `phantom` a word of its own, since other benchmarks may come beside it."""
+
+
+@benchmark.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder of the tables.")] = Path("benchmarks/results"),
+    config: Annotated[Path, typer.Option(help="Settings of the benchmark.")] = Path(
+        "configs/benchmark/phantom.toml"
+    ),
+    work: Annotated[Path, typer.Option(help="Folder of drawn lesions and finished trainings.")] = Path(
+        "runs/benchmark"
+    ),
+    only: Annotated[list[str] | None, typer.Option(help="Train this method only; repeatable.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: WorkersOption = cores(),
+    as_json: JsonOption = False,
+) -> None:
+    """Train every method on the standard phantom benchmark and write its tables; resumes where it was stopped.
+
+    Hours on a few cores. With --only, methods are trained and the tables wait until all are.
+
+    Example: `dgccl benchmark phantom --workers 2`
+    """
+    from dgccl.benchmark.run import run_benchmark
+    from dgccl.benchmark.settings import load_benchmark
+    from dgccl.files import write_atomically
+    from dgccl.report.benchmark_page import benchmark_markdown, draw_curves
+
+    settings = load_benchmark(config)
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    with progress_bars(as_json) as progress:
+        found = run_benchmark(
+            settings,
+            work,
+            command=command,
+            only=only or (),
+            workers=workers,
+            device=device,
+            progress=progress,
+        )
+    if found is None:
+        message = "Some methods are still to be trained; call again without --only for the tables."
+        print(json.dumps({"finished": False}) if as_json else message)
+        return
+    results, _ = found
+    text = results.to_json()
+    write_atomically(out / f"{settings.name}.json", text)
+    write_atomically(out / f"{settings.name}-missing.svg", draw_curves(json.loads(text)))
+    write_atomically(out / f"{settings.name}.md", benchmark_markdown(json.loads(text)))
+    reached = sum(target.reached for target in results.targets)
+    if as_json:
+        print(
+            json.dumps(
+                {"finished": True, "folder": str(out), "reached": reached, "targets": len(results.targets)}
+            )
+        )
+    else:
+        print(
+            f"{reached} of {len(results.targets)} targets reached; tables in {out / (settings.name + '.md')}"
+        )
