@@ -7,9 +7,11 @@ import pytest
 from dgccl.errors import GeometryError
 from dgccl.phantom.acquisition import SCANNERS, sample_acquisitions, scanner_of
 from dgccl.phantom.anatomy import Anatomy, Blob, Layer, Tube, build_anatomy
-from dgccl.phantom.imaging import FWHM_PER_SD, ct_noise, draw, pet_cov, render_ct, render_pet
+from dgccl.phantom.canvas import FWHM_PER_SD, grid_axes
+from dgccl.phantom.imaging import Scan, draw, image_rngs, pet_cov, render_ct, render_pet
 from dgccl.phantom.law import sample_lesions
-from dgccl.phantom.render import blob_depth, grid_axes
+from dgccl.phantom.noise import ct_noise
+from dgccl.phantom.render import blob_depth
 from dgccl.volume import Grid, box_grid
 
 ORIGIN = np.zeros(3)
@@ -244,3 +246,59 @@ def test_lesion_lies_inside_its_bound() -> None:
         z, y, x = np.meshgrid(*axes, indexing="ij")
         inside = blob_depth(lesion, axes) > 0
         assert np.sqrt(z**2 + y**2 + x**2)[inside].max() <= lesion.bound_mm
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_part_of_a_grid_is_drawn_as_the_whole_has_it(seed: int) -> None:
+    """Bit by bit, noise and all: what is drawn in memory must be what the files hold."""
+    rng = np.random.default_rng(seed)
+    frame = pd.concat([sample_lesions(rng, 1), sample_acquisitions(rng, 1)], axis=1)
+    latent = frame.assign(inflammation=0.5).to_dict("records")[0]
+    ct_grid, pet_grid = _grid((72, 100, 97), (0.9, 0.75, 0.75)), _grid((30, 32, 32), (4.0, 4.0, 4.0))
+    whole = draw(latent, np.random.default_rng(seed), ct_grid=ct_grid, pet_grid=pet_grid, center_mm=ORIGIN)
+    for ct_part, pet_part in (
+        ((slice(5, 60), slice(20, 90), slice(11, 97)), (slice(9, 21), slice(10, 20), slice(0, 22))),
+        ((slice(0, 72), slice(0, 3), slice(40, 41)), (slice(0, 30), slice(31, 32), slice(4, 5))),
+        ((slice(70, 72), slice(30, 80), slice(2, 90)), (slice(28, 30), slice(3, 30), slice(4, 28))),
+    ):
+        anatomy_rng, ct_rng, pet_rng = image_rngs(np.random.default_rng(seed))
+        scan = Scan(build_anatomy(latent, anatomy_rng), latent, ORIGIN)
+        ct = scan.ct(ct_grid, ct_rng, part=ct_part)
+        pet = scan.pet(pet_grid, pet_rng, part=pet_part)
+        np.testing.assert_array_equal(ct.array, whole.ct.array[ct_part])
+        np.testing.assert_array_equal(pet.array, whole.pet.array[pet_part])
+        start = tuple(edges.start for edges in ct_part)
+        stop = tuple(edges.stop for edges in ct_part)
+        np.testing.assert_allclose(ct.affine, whole.ct.crop(start, stop).affine)
+
+
+def test_tube_far_away_leaves_no_trace() -> None:
+    axes = grid_axes(_grid((8, 9, 10), (1.0, 1.0, 1.0)), ORIGIN)
+    tube = Tube(np.array([40.0, 0.0, 0.0]), np.array([60.0, 0.0, 0.0]), 2.0, 2.0)
+    with_tube, empty = (
+        render_ct(_still(*layers), axes, fwhm_mm=1.2) for layers in ((Layer(tube, 40.0, 1.0),), ())
+    )
+    np.testing.assert_array_equal(with_tube, empty)
+
+
+def test_conditionally_independent_lesions_hide_ct_latents_from_pet_and_uptake_from_ct() -> None:
+    """With FDG in the whole lesion each image shows its own latents, and both the size and something of the lobes."""
+    grids = {
+        "ct_grid": box_grid(ORIGIN, box_mm=40.0, spacing_mm=1.0),
+        "pet_grid": box_grid(ORIGIN, box_mm=40.0, spacing_mm=4.0),
+        "center_mm": ORIGIN,
+    }
+
+    def images(**changes: object) -> tuple[np.ndarray, np.ndarray]:
+        latent = _latent(diameter_mm=15.0, spiculation=0.2, uptake_suv=3.0) | changes
+        drawn = draw(latent, np.random.default_rng(5), **grids)
+        return drawn.ct.array, drawn.pet.array
+
+    ct, pet = images()
+    np.testing.assert_array_equal(images(uptake_suv=9.0)[0], ct)
+    for own in ({"density_hu": -40.0}, {"inflammation": 0.7}):
+        np.testing.assert_array_equal(images(**own)[1], pet)
+        assert np.abs(images(**own)[0] - ct).max() > 50.0
+    part = images(density_type="part_solid", solid_fraction=0.5, density_hu=10.0)
+    # A core painted over the blurred edge of its own value fills the edge a little: a twentieth of the noise.
+    assert np.abs(part[1] - pet).max() < 0.02

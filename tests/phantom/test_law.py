@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import special, stats
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from dgccl.errors import ConfigError
@@ -150,3 +153,69 @@ def test_shares_are_probabilities() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         LesionLaw(**wrong)
+
+
+def _best_auc_of_any_score(features: np.ndarray, label: np.ndarray) -> float:
+    """AUC, on the second half, of boosted trees that learned freely from the first."""
+    half = len(label) // 2
+    model = HistGradientBoostingClassifier(max_iter=60, learning_rate=0.08, random_state=0)
+    model.fit(features[:half], label[:half])
+    return float(roc_auc_score(label[half:], model.predict_proba(features[half:])[:, 1]))
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        LesionLaw(conditional_independence=True),
+        LesionLaw(conditional_independence=True, size_spread=0.01),
+        LesionLaw(conditional_independence=True, interaction=0.3, label_noise=0.1, prevalence=0.3),
+    ],
+    ids=["independent", "one_size", "noisy_labels"],
+)
+def test_nothing_beats_summed_logits_under_conditional_independence(law: LesionLaw) -> None:
+    """Neyman-Pearson, and a learner that may use every interaction of the latents."""
+    lesions = _draw(30_000, seed=8, law=law)
+    clean = replace(law, label_noise=0.0)
+    ct, pet, both = (log_likelihood_ratio(lesions, view, law=clean) for view in VIEWS)
+    np.testing.assert_allclose(ct + pet, both, atol=1e-9)
+    label, second = lesions["label"].to_numpy(), slice(15_000, None)
+    summed = roc_auc_score(label[second], (ct + pet)[second])
+    # With wrong labels a joint ratio is a rising function of the clean one, so the order is the same.
+    noisy = log_likelihood_ratio(lesions, "both", law=law)
+    assert roc_auc_score(label[second], noisy[second]) == pytest.approx(summed, abs=1e-9)
+    shown = ["diameter_mm", "solid_fraction", "spiculation", "density_hu", "inflammation", "uptake_suv"]
+    learned = _best_auc_of_any_score(np.column_stack([lesions[shown].to_numpy(), ct, pet]), label)
+    assert learned < summed + 0.003
+
+
+def test_by_default_a_learner_beats_summed_logits() -> None:
+    """The same learner finds what summed logits lose, so the test above could have failed."""
+    lesions = _draw(30_000, seed=8)
+    ct, pet = log_likelihood_ratio(lesions, "ct"), log_likelihood_ratio(lesions, "pet")
+    label, second = lesions["label"].to_numpy(), slice(15_000, None)
+    shown = ["diameter_mm", "solid_fraction", "spiculation", "density_hu", "inflammation", "uptake_suv"]
+    learned = _best_auc_of_any_score(np.column_stack([lesions[shown].to_numpy(), ct, pet]), label)
+    assert learned > roc_auc_score(label[second], (ct + pet)[second]) + 0.01
+
+
+def test_one_size_for_all_takes_size_from_the_ratios() -> None:
+    law = LesionLaw(conditional_independence=True, size_spread=0.01)
+    lesions = _draw(2_000, law=law)
+    for view in VIEWS:
+        moved = lesions.assign(diameter_mm=lesions["diameter_mm"] * 1.3)
+        np.testing.assert_allclose(
+            log_likelihood_ratio(moved, view, law=law),
+            log_likelihood_ratio(lesions, view, law=law),
+            atol=1e-9,
+        )
+
+
+@pytest.mark.parametrize("interaction", [0.0, 0.5, 1.0])
+def test_interaction_moves_no_view_of_one_modality_without_size(interaction: float) -> None:
+    """Only the coupling goes: of CT latents and of uptake alone, class by class, the laws stay."""
+    law = LesionLaw(interaction=interaction)
+    lesions, coupled = _draw(40_000, seed=9, law=law), _draw(40_000, seed=10)
+    for malignant in (0, 1):
+        one, other = (table[table["malignant"] == malignant] for table in (lesions, coupled))
+        for name in ("uptake_suv", "diameter_mm", "density_hu", "spiculation"):
+            assert stats.ks_2samp(one[name], other[name]).pvalue > 1e-4

@@ -4,11 +4,8 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
 
 from dgccl import __version__
 from dgccl.dicom.write import write_ct, write_pet
@@ -16,75 +13,25 @@ from dgccl.dicom.write_headers import CtProtocol, PatientHeader, PetProtocol, St
 from dgccl.dicom.write_roi import write_rtstruct, write_seg
 from dgccl.dicom.write_series import WrittenSeries
 from dgccl.errors import CohortError
-from dgccl.phantom.acquisition import Scanner, sample_acquisitions, scanner_of
-from dgccl.phantom.imaging import F18_HALF_LIFE_S, Drawn, draw
-from dgccl.phantom.law import LAW_VERSION, VIEWS, LesionLaw, log_likelihood_ratio, sample_lesions
-from dgccl.phantom.outline import outline_contours, outline_mask, reader_outline
+from dgccl.phantom.acquisition import Scanner, scanner_of
+from dgccl.phantom.imaging import F18_HALF_LIFE_S
+from dgccl.phantom.law import LAW_VERSION, LesionLaw
+from dgccl.phantom.outline import outline_contours, outline_mask
+from dgccl.phantom.patient import (
+    PET_VOXELS,
+    ROI_NAME,
+    Choices,
+    draw_choices,
+    draw_patient,
+    sample_cohort,
+)
 from dgccl.types import PointMm
 from dgccl.volume import Grid
 from dgccl.workers import map_in_processes
 
-CT_FIELD_MM = (78.0, 90.0)
-PET_VOXELS = 40
-SEG_SHARE = 0.2
-GE_ADMIN_SHARE = 0.5
-EPOCH = datetime(2020, 1, 6)
-ROI_NAME = "Lesion_1"
 MARK = "phantom.json"  # ingestion knows a phantom by this file
 MIN_JOBS_A_WORKER = 4  # starting a process costs about as much as writing this many patients
 Progress = Callable[[str, int, int], None]
-
-
-def sample_cohort(patients: int, seed: int, *, law: LesionLaw | None = None) -> pd.DataFrame:
-    """Latents and acquisitions of a cohort, one lesion a patient.
-
-    Args:
-        patients: how many.
-        seed: of the cohort.
-        law: settings of the lesion's law.
-
-    Returns:
-        `patient_id`, the columns of `sample_lesions` and `sample_acquisitions`, and the exact log likelihood
-        ratios `llr_ct`, `llr_pet`, `llr_both`.
-    """
-    law = law or LesionLaw()
-    lesion_rng, acquisition_rng = np.random.default_rng([seed, 0]).spawn(2)
-    lesions = sample_lesions(lesion_rng, patients, law=law)
-    ratios = {f"llr_{view}": log_likelihood_ratio(lesions, view, law=law) for view in VIEWS}
-    names = pd.Series([f"PHANTOM-{i + 1:04d}" for i in range(patients)], name="patient_id")
-    acquisitions = sample_acquisitions(acquisition_rng, patients)
-    return pd.concat([names, lesions, acquisitions, pd.DataFrame(ratios)], axis=1)
-
-
-def scanner_grids(scanner: Scanner, center_mm: PointMm, rng: np.random.Generator) -> tuple[Grid, Grid]:
-    """CT and PET grids of a site around a lesion: each with its own offset, PET with the larger field of view."""
-    ct_z, ct_xy = scanner.ct_spacing_mm
-    ct_shape = (round(CT_FIELD_MM[0] / ct_z), round(CT_FIELD_MM[1] / ct_xy), round(CT_FIELD_MM[1] / ct_xy))
-    pet_z, pet_xy = scanner.pet_spacing_mm
-    return (
-        _grid(center_mm + rng.uniform(-3.0, 3.0, 3), ct_shape, (ct_z, ct_xy, ct_xy)),
-        _grid(center_mm + rng.uniform(-8.0, 8.0, 3), (PET_VOXELS,) * 3, (pet_z, pet_xy, pet_xy)),
-    )
-
-
-def draw_patient(row: dict, seed: int, index: int) -> tuple[Drawn, PointMm, np.random.Generator]:
-    """The images of one patient of a cohort, as the scanner of the site sees them, in memory.
-
-    Args:
-        row: of `sample_cohort`.
-        seed: of the cohort.
-        index: of the patient in the cohort.
-
-    Returns:
-        The images, the lesion's center in LPS mm, and the generator of what else is random in the patient.
-    """
-    place_rng, image_rng, other_rng = np.random.default_rng([seed, 1, index]).spawn(3)
-    side = place_rng.choice([-1.0, 1.0])
-    center = np.array(
-        [side * place_rng.uniform(50, 110), place_rng.uniform(-60, 60), place_rng.uniform(-120, 120)]
-    )
-    ct_grid, pet_grid = scanner_grids(scanner_of(row["site"]), center, place_rng)
-    return draw(row, image_rng, ct_grid=ct_grid, pet_grid=pet_grid, center_mm=center), center, other_rng
 
 
 def write_phantom(
@@ -142,7 +89,7 @@ def write_patient(row: dict, seed: int, index: int, folder: Path) -> None:
     """
     drawn, center, rng = draw_patient(row, seed, index)
     scanner = scanner_of(row["site"])
-    start = EPOCH + timedelta(days=int(rng.integers(1200)), minutes=int(rng.integers(8 * 60, 16 * 60)))
+    choices = draw_choices(row, drawn.anatomy, rng)
     study = StudyHeader(
         patient=PatientHeader(
             row["patient_id"],
@@ -153,7 +100,7 @@ def write_patient(row: dict, seed: int, index: int, folder: Path) -> None:
         ),
         vendor=scanner.vendor,
         site=scanner.site,
-        start=start,
+        start=choices.start,
         uid_seed=f"dgccl-phantom/{seed}/{row['patient_id']}",
     )
     exposure = max(10, round(100 * (15.0 / row["ct_noise_hu"]) ** 2))
@@ -163,16 +110,13 @@ def write_patient(row: dict, seed: int, index: int, folder: Path) -> None:
         study=study,
         protocol=CtProtocol(slice_thickness_mm=scanner.ct_slice_thickness_mm, exposure_mas=exposure),
     )
-    admin = scanner.vendor == "ge" and rng.random() < GE_ADMIN_SHARE
-    write_pet(
-        drawn.pet, folder / "PET", study=study, protocol=_pet_protocol(row, scanner, start, admin=admin)
-    )
-    _write_outline(drawn, center, folder, study, ct, rng)
+    write_pet(drawn.pet, folder / "PET", study=study, protocol=_pet_protocol(row, scanner, choices))
+    _write_outline(choices, drawn.ct.grid, center, folder, study, ct)
 
 
-def _pet_protocol(row: dict, scanner: Scanner, start: datetime, *, admin: bool) -> PetProtocol:
+def _pet_protocol(row: dict, scanner: Scanner, choices: Choices) -> PetProtocol:
     """PET follows CT by a minute; each vendor states it in its own way."""
-    scan_start = start + timedelta(seconds=60)
+    scan_start = choices.start + timedelta(seconds=60)
     return PetProtocol(
         activity_bq=row["activity_mbq"] * 1e6,
         injected_at=scan_start - timedelta(seconds=round(row["uptake_time_min"] * 60)),
@@ -180,30 +124,23 @@ def _pet_protocol(row: dict, scanner: Scanner, start: datetime, *, admin: bool) 
         bed_s=scanner.bed_s,
         slices_per_bed=PET_VOXELS // 2 + 3,
         units="CNTS" if scanner.vendor == "philips" else "BQML",
-        decay_correction="ADMIN" if admin else "START",
+        decay_correction="ADMIN" if choices.admin else "START",
         half_life_s=F18_HALF_LIFE_S,
         slope_per_slice=scanner.vendor != "philips",
         # GE stores a reprocessed series with the time of processing; its private element keeps the scan's start.
-        series_delay_s=1500.0 if scanner.vendor == "ge" and not admin else 0.0,
+        series_delay_s=1500.0 if scanner.vendor == "ge" and not choices.admin else 0.0,
     )
 
 
 def _write_outline(
-    drawn: Drawn,
-    center: PointMm,
-    folder: Path,
-    study: StudyHeader,
-    ct: WrittenSeries,
-    rng: np.random.Generator,
+    choices: Choices, grid: Grid, center: PointMm, folder: Path, study: StudyHeader, ct: WrittenSeries
 ) -> None:
     """Most readers' systems store RTSTRUCT, some SEG."""
-    as_seg = rng.random() < SEG_SHARE
-    outline = reader_outline(drawn.anatomy, rng)
-    if as_seg:
-        mask = outline_mask(outline, drawn.ct.grid, center)
+    if choices.as_seg:
+        mask = outline_mask(choices.outline, grid, center)
         write_seg({ROI_NAME: mask}, folder / "SEG" / "outline.dcm", study=study, series=ct)
     else:
-        contours = outline_contours(outline, drawn.ct.grid, center)
+        contours = outline_contours(choices.outline, grid, center)
         write_rtstruct({ROI_NAME: contours}, folder / "RTSTRUCT" / "outline.dcm", study=study, series=ct)
 
 
@@ -277,11 +214,3 @@ def _write_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     partial.replace(path)
-
-
-def _grid(center_mm: PointMm, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Grid:
-    affine = np.zeros((4, 4))
-    affine[[2, 1, 0], [0, 1, 2]] = spacing
-    affine[:3, 3] = center_mm - (np.array(shape) - 1)[::-1] / 2 * np.array(spacing)[::-1]
-    affine[3, 3] = 1.0
-    return Grid(shape, affine)

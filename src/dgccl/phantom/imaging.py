@@ -9,7 +9,6 @@ from typing import cast
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from scipy import fft
 
 from dgccl.phantom.acquisition import Scanner, scanner_of
 from dgccl.phantom.anatomy import (
@@ -23,17 +22,9 @@ from dgccl.phantom.anatomy import (
     Latent,
     build_anatomy,
 )
-from dgccl.phantom.render import (
-    FWHM_PER_SD,
-    Axes,
-    blob_box,
-    blob_depth,
-    grid_axes,
-    paint,
-    separable,
-    texture,
-    within,
-)
+from dgccl.phantom.canvas import FWHM_PER_SD, Axes, Box, grid_axes, whole, within
+from dgccl.phantom.noise import ct_noise
+from dgccl.phantom.render import blob_box, blob_depth, paint_layers, separable, texture
 from dgccl.types import Mask, PointMm
 from dgccl.volume import Grid, Volume
 
@@ -87,27 +78,82 @@ def draw(
     Raises:
         GeometryError: a grid is oblique.
     """
-    anatomy_rng, ct_rng, pet_rng = rng.spawn(3)
+    anatomy_rng, ct_rng, pet_rng = image_rngs(rng)
     anatomy = build_anatomy(latent, anatomy_rng)
-    scanner = scanner_of(str(latent["site"]))
     ct_axes = grid_axes(ct_grid, center_mm)
-    ct = render_ct(anatomy, ct_axes, fwhm_mm=scanner.ct_fwhm_mm)
-    if noise:
-        ct += ct_noise(ct_rng, ct_grid, fwhm_mm=scanner.ct_fwhm_mm, sd_hu=float(latent["ct_noise_hu"]))
-    np.maximum(ct, -1024.0, out=ct)
-    pet = render_pet(
-        anatomy,
-        grid_axes(pet_grid, center_mm),
-        fwhm_mm=scanner.pet_fwhm_mm,
-        cov=pet_cov(latent, scanner) if noise else 0.0,
-        rng=pet_rng,
-    )
+    scan = Scan(anatomy, latent, center_mm, noise)
     return Drawn(
-        Volume(ct, ct_grid.affine),
-        Volume(pet, pet_grid.affine),
+        scan.ct(ct_grid, ct_rng),
+        scan.pet(pet_grid, pet_rng),
         Volume(lesion_mask(anatomy, ct_axes), ct_grid.affine),
         anatomy,
     )
+
+
+def image_rngs(
+    rng: np.random.Generator,
+) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
+    """Generators of anatomy, CT noise and PET noise."""
+    anatomy, ct, pet = rng.spawn(3)
+    return anatomy, ct, pet
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What the scanner of a site sees of an anatomy.
+
+    Args:
+        anatomy: what is imaged.
+        latent: one row of the law joined with its acquisition.
+        center_mm: where the lesion's center lies, LPS mm.
+        noise: False leaves the noise out.
+    """
+
+    anatomy: Anatomy
+    latent: Latent
+    center_mm: PointMm
+    noise: bool = True
+
+    def ct(self, grid: Grid, rng: np.random.Generator, *, part: Box | None = None) -> Volume:
+        """CT on a grid, HU, or on part of it: the voxels that the whole image has there, bit by bit.
+
+        Args:
+            grid: axes along z, y, x.
+            rng: source of the noise.
+            part: index box on the grid; the whole grid if omitted.
+
+        Raises:
+            GeometryError: the grid is oblique.
+        """
+        axes = grid_axes(grid, self.center_mm)
+        fwhm_mm = scanner_of(str(self.latent["site"])).ct_fwhm_mm
+        image = render_ct(self.anatomy, axes, fwhm_mm=fwhm_mm, part=part)
+        if self.noise:
+            sd_hu = float(self.latent["ct_noise_hu"])
+            image += ct_noise(rng, grid, fwhm_mm=fwhm_mm, sd_hu=sd_hu, part=part)
+        return _placed(np.maximum(image, -1024.0, out=image), grid, part)
+
+    def pet(self, grid: Grid, rng: np.random.Generator, *, part: Box | None = None) -> Volume:
+        """PET on a grid, SUVbw in g/mL, or on part of it; arguments as for `ct`."""
+        scanner = scanner_of(str(self.latent["site"]))
+        image = render_pet(
+            self.anatomy,
+            grid_axes(grid, self.center_mm),
+            fwhm_mm=scanner.pet_fwhm_mm,
+            cov=pet_cov(self.latent, scanner) if self.noise else 0.0,
+            rng=rng,
+            part=part,
+        )
+        return _placed(image, grid, part)
+
+
+def _placed(image: Float32[np.ndarray, "z y x"], grid: Grid, part: Box | None) -> Volume:
+    """Part of a grid's image with its place in the patient."""
+    affine = grid.affine
+    if part is not None:
+        affine = affine.copy()
+        affine[:3, 3] = grid.to_patient(np.array([[edges.start for edges in part]], float))[0]
+    return Volume(image, affine)
 
 
 def pet_cov(latent: Latent, scanner: Scanner) -> float:
@@ -126,24 +172,35 @@ def pet_cov(latent: Latent, scanner: Scanner) -> float:
     return PET_REFERENCE_COV / counts**0.5
 
 
-def render_ct(anatomy: Anatomy, axes: Axes, *, fwhm_mm: float) -> Float32[np.ndarray, "z y x"]:
+def render_ct(
+    anatomy: Anatomy, axes: Axes, *, fwhm_mm: float, part: Box | None = None
+) -> Float32[np.ndarray, "z y x"]:
     """Noise-free CT, HU.
 
     Args:
         anatomy: what to image.
         axes: of the voxels.
         fwhm_mm: Gaussian point spread.
+        part: index box to render; the whole grid if omitted.
     """
-    image = texture(TEXTURE_HU * anatomy.fine_texture, axes, step_mm=FINE_MM)
-    image += texture(TEXTURE_HU * anatomy.coarse_texture, axes, step_mm=COARSE_MM)
-    image += (LUNG_HU + anatomy.gradient_hu_per_mm * axes[1]).astype(np.float32)[:, None]
-    for layer in anatomy.layers:
-        paint(image, axes, layer, value=layer.hu, sigma_mm=fwhm_mm / FWHM_PER_SD)
+    part = part or whole(tuple(map(len, axes)))
+    near = within(axes, part)
+    image = texture(TEXTURE_HU * anatomy.fine_texture, near, step_mm=FINE_MM)
+    image += texture(TEXTURE_HU * anatomy.coarse_texture, near, step_mm=COARSE_MM)
+    image += (LUNG_HU + anatomy.gradient_hu_per_mm * near[1]).astype(np.float32)[:, None]
+    layers = [(layer, layer.hu) for layer in anatomy.layers]
+    paint_layers(image, axes, layers, sigma_mm=fwhm_mm / FWHM_PER_SD, part=part)
     return image
 
 
 def render_pet(
-    anatomy: Anatomy, axes: Axes, *, fwhm_mm: float, cov: float, rng: np.random.Generator
+    anatomy: Anatomy,
+    axes: Axes,
+    *,
+    fwhm_mm: float,
+    cov: float,
+    rng: np.random.Generator,
+    part: Box | None = None,
 ) -> Float32[np.ndarray, "z y x"]:
     """PET as SUV: activity on a fine grid, breathing and detector blur, counting noise, post-filter, sampling.
 
@@ -153,28 +210,30 @@ def render_pet(
         fwhm_mm: total Gaussian point spread of the reconstructed image, breathing apart.
         cov: noise in the final image where the SUV is 1; 0 for none.
         rng: source of the noise.
+        part: index box to render; the whole grid if omitted.
     """
     shifted = [axis - shift for axis, shift in zip(axes, anatomy.pet_shift_mm[::-1], strict=True)]
     margins = (fwhm_mm + anatomy.breathing_mm / 2, fwhm_mm, fwhm_mm)
     fine = cast(Axes, tuple(_cover(axis, margin) for axis, margin in zip(shifted, margins, strict=True)))
-    activity = LUNG_SUV + texture(TEXTURE_SUV * anatomy.coarse_texture, fine, step_mm=COARSE_MM)
     edge = PET_FINE_MM / FWHM_PER_SD
-    for layer in anatomy.layers:
-        if layer.in_pet:
-            paint(activity, fine, layer, value=layer.suv, sigma_mm=edge)
-    np.maximum(activity, 0.0, out=activity)
     post = PET_POST_FILTER_FWHM_MM / FWHM_PER_SD
     detector = float(np.sqrt((fwhm_mm / FWHM_PER_SD) ** 2 - post**2 - edge**2))
     blurs = [_gaussian(axis, axis, detector) for axis in fine]
     blurs[0] = _breathing(fine[0], anatomy.breathing_mm) @ blurs[0]
-    activity = separable(blurs, activity)
     samplers = [_gaussian(to, axis, post) for to, axis in zip(shifted, fine, strict=True)]
+    # White noise that the samplers average down to `cov` where the activity is 1.
+    gain = float(np.prod([np.sqrt((s**2).sum(axis=1)).mean() for s in samplers]))
+    samplers, sampled = _read_by(samplers, part or whole(tuple(map(len, axes))))
+    blurs, blurred = _read_by(blurs, sampled)
+    near = within(fine, blurred)
+    activity = LUNG_SUV + texture(TEXTURE_SUV * anatomy.coarse_texture, near, step_mm=COARSE_MM)
+    layers = [(layer, layer.suv) for layer in anatomy.layers if layer.in_pet]
+    paint_layers(activity, fine, layers, sigma_mm=edge, part=blurred)
+    np.maximum(activity, 0.0, out=activity)
+    activity = separable(blurs, activity)
     if cov > 0:
-        # White noise that the samplers average down to `cov` where the activity is 1.
-        gain = float(np.prod([np.sqrt((s**2).sum(axis=1)).mean() for s in samplers]))
-        white = rng.standard_normal(activity.shape, dtype=np.float32)
-        white *= np.sqrt(activity)
-        activity += np.float32(cov / gain) * white
+        white = rng.standard_normal([len(axis) for axis in fine], dtype=np.float32)[sampled]
+        activity += np.float32(cov / gain) * (white * np.sqrt(activity))
     return np.maximum(separable(samplers, activity), 0.0)
 
 
@@ -186,44 +245,6 @@ def lesion_mask(anatomy: Anatomy, axes: Axes) -> Mask:
     return mask
 
 
-def ct_noise(
-    rng: np.random.Generator, grid: Grid, *, fwhm_mm: float, sd_hu: float
-) -> Float32[np.ndarray, "z y x"]:
-    """Correlated CT noise: ramp times squared transfer function in the slice, overlap between slices.
-
-    Args:
-        rng: source of randomness.
-        grid: of the image.
-        fwhm_mm: Gaussian point spread, which shapes resolution and noise alike.
-        sd_hu: standard deviation of a voxel, HU.
-
-    Source: noise power of filtered back projection, Riederer, Pelc, Chesler, Phys Med Biol 1978;23:446.
-    """
-    dz, dy, dx = grid.spacing_mm
-    nz, ny, nx = grid.shape
-    frequency = np.hypot(np.fft.fftfreq(ny, dy)[:, None], np.fft.rfftfreq(nx, dx)[None, :])
-    sigma = fwhm_mm / FWHM_PER_SD
-    power = frequency * np.exp(-((2 * np.pi * sigma * frequency) ** 2))
-    # A column of the half spectrum stands for two frequencies, except the first and, if nx is even, the last:
-    # of those only the real part survives, so they are drawn twice as strong.
-    single = np.zeros(power.shape[1], bool)
-    single[[0, -1] if nx % 2 == 0 else [0]] = True
-    variance = 2 * (power * np.where(single, 1.0, 2.0)).sum() / (ny * nx) ** 2
-    amplitude = np.sqrt(power * np.where(single, 2.0, 1.0) / variance).astype(np.float32)
-    # Two Gaussian slice profiles dz apart overlap by this correlation; a moving average (a, 1, a) over slices has
-    # neighbor correlation 2a / (1 + 2a^2), at most 0.71.
-    overlap = max(min(float(np.exp(-((dz / sigma) ** 2) / 4)), 0.707), 1e-6)
-    side = (1 - np.sqrt(1 - 2 * overlap**2)) / (2 * overlap)
-    amplitude *= np.float32(sd_hu / np.sqrt(1 + 2 * side**2))
-    spectrum = rng.standard_normal((nz + 2, ny, nx // 2 + 1, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    spectrum *= amplitude
-    noise = fft.irfft2(spectrum, s=(ny, nx), overwrite_x=True)
-    correlated = noise[:-2] + noise[2:]
-    correlated *= np.float32(side)
-    correlated += noise[1:-1]
-    return correlated
-
-
 def _gaussian(
     to: Float64[np.ndarray, "to"], axis: Float64[np.ndarray, "source"], sigma_mm: float
 ) -> Float64[np.ndarray, "to source"]:
@@ -233,16 +254,29 @@ def _gaussian(
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _breathing(axis: Float64[np.ndarray, "n"], amplitude_mm: float) -> Float64[np.ndarray, "n n"]:
-    """Time average over a breath along z: displacement A cos^4, centered on its mean.
+def breath_mm(amplitude_mm: float) -> Float64[np.ndarray, "moments"]:
+    """Displacement along z at even moments of a breath, A cos^4, centered on its mean, mm.
+
+    Args:
+        amplitude_mm: peak to peak, mm.
 
     Source: Lujan, Larsen, Balter, Ten Haken, Med Phys 1999;26:715.
     """
     displacement = amplitude_mm * np.cos(np.pi * (np.arange(32) + 0.5) / 32) ** 4
-    displacement -= displacement.mean()
+    return displacement - displacement.mean()
+
+
+def _breathing(axis: Float64[np.ndarray, "n"], amplitude_mm: float) -> Float64[np.ndarray, "n n"]:
+    """Time average over a breath along z."""
+    displacement = breath_mm(amplitude_mm)
     position = (axis[:, None] - displacement[None, :] - axis[0]) / (axis[1] - axis[0])
-    distance = np.abs(position[:, :, None] - np.arange(len(axis)))
-    weights = np.maximum(0.0, 1.0 - distance).sum(axis=1)
+    # Linear interpolation between the two neighbors of each position.
+    nodes = np.floor(position).astype(np.int64)[..., None] + np.arange(2)
+    shares = 1.0 - np.abs(position[..., None] - nodes)
+    rows = np.broadcast_to(np.arange(len(axis))[:, None, None], nodes.shape)
+    on_axis = (nodes >= 0) & (nodes < len(axis))
+    weights = np.zeros((len(axis), len(axis)))
+    np.add.at(weights, (rows[on_axis], nodes[on_axis]), shares[on_axis])
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -250,3 +284,16 @@ def _cover(axis: Float64[np.ndarray, "n"], margin_mm: float) -> Float64[np.ndarr
     """A fine axis that covers another with a margin."""
     low, high = min(axis[0], axis[-1]) - margin_mm, max(axis[0], axis[-1]) + margin_mm
     return low + PET_FINE_MM * np.arange(int(np.ceil((high - low) / PET_FINE_MM)) + 1)
+
+
+def _read_by(
+    matrices: list[Float64[np.ndarray, "_ _"]], rows: Box
+) -> tuple[list[Float64[np.ndarray, "_ _"]], Box]:
+    """Rows of a banded map along each axis, without the columns that they do not read, and the columns left."""
+    columns = []
+    for matrix, chosen in zip(matrices, rows, strict=True):
+        used = np.flatnonzero(matrix[chosen].any(axis=0))
+        columns.append(slice(int(used[0]), int(used[-1]) + 1))
+    z, y, x = columns
+    parts = [m[row, column] for m, row, column in zip(matrices, rows, columns, strict=True)]
+    return parts, (z, y, x)

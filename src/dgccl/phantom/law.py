@@ -7,6 +7,7 @@ kinds. What no view can show (breathing, noise, dose) is independent of the clas
 Sources of the numbers, and the ideal AUCs that follow from them: docs/phantom.md.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,8 @@ View = Literal["ct", "pet", "both"]
 VIEWS: tuple[View, ...] = ("ct", "pet", "both")
 LAW_VERSION = "1"
 TYPES = ("solid", "part_solid", "ground_glass")
+LogDensity = Callable[[Kind], Float64[np.ndarray, "n"]]
+"""Log density of something seen of each lesion, if the lesion is of a kind."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,33 @@ def log_likelihood_ratio(
         One value a lesion; by the Neyman-Pearson lemma no score of the same information has a higher AUC.
     """
     law = law or LesionLaw()
-    ratio = _log_density(latents, view, law, malignant=True) - _log_density(
-        latents, view, law, malignant=False
+    return ratio_over_kinds(
+        latents,
+        law,
+        log_own=None if view == "pet" else lambda kind: ct_log_density(latents, kind),
+        log_uptake=None if view == "ct" else lambda kind: uptake_log_density(latents, kind),
     )
+
+
+def ratio_over_kinds(
+    latents: pd.DataFrame, law: LesionLaw, *, log_own: LogDensity | None, log_uptake: LogDensity | None
+) -> Float64[np.ndarray, "n"]:
+    """The log likelihood ratio of the recorded label, given what is seen kind by kind.
+
+    Args:
+        latents: rows as `sample_lesions` draws them; their diameters are granted.
+        law: the law they were drawn from.
+        log_own: log density of what is seen besides diameter and uptake, by the lesion's kind; None: nothing.
+        log_uptake: log density of what is seen of the uptake, by the kind that it follows; None: nothing.
+
+    Returns:
+        One value a lesion.
+    """
+    density = [
+        _log_density(latents, law, malignant=malignant, log_own=log_own, log_uptake=log_uptake)
+        for malignant in (False, True)
+    ]
+    ratio = density[1] - density[0]
     if law.label_noise == 0.0:
         return ratio
     # P(true class malignant | recorded label), Bayes' rule.
@@ -154,18 +181,23 @@ def _log_mix(ratio: Float64[np.ndarray, "n"], weight: float) -> Float64[np.ndarr
 
 
 def _log_density(
-    latents: pd.DataFrame, view: View, law: LesionLaw, *, malignant: bool
+    latents: pd.DataFrame,
+    law: LesionLaw,
+    *,
+    malignant: bool,
+    log_own: LogDensity | None,
+    log_uptake: LogDensity | None,
 ) -> Float64[np.ndarray, "n"]:
-    """Log density of what the view shows, given the class."""
+    """Log density of what is seen, given the class."""
     kinds = law.of_class(malignant)
     share = np.log([kind.share for kind in kinds])[:, None]
     total = np.tile(share, (1, len(latents)))
     if not law.conditional_independence:  # else the size is of one law in both classes, and cancels
         total += np.stack([_log_diameter(latents, kind, law) for kind in kinds])
-    if view in ("ct", "both"):
-        total += np.stack([_log_ct(latents, kind) for kind in kinds])
-    if view in ("pet", "both"):
-        own = np.stack([_log_uptake(latents, kind) for kind in kinds])
+    if log_own is not None:
+        total += np.stack([log_own(kind) for kind in kinds])
+    if log_uptake is not None:
+        own = np.stack([log_uptake(kind) for kind in kinds])
         strength = 0.0 if law.conditional_independence else law.interaction
         any_kind = special.logsumexp(share + own, axis=0, keepdims=True)
         with np.errstate(divide="ignore"):
@@ -180,8 +212,18 @@ def _log_diameter(latents: pd.DataFrame, kind: Kind, law: LesionLaw) -> Float64[
     return stats.norm.logpdf(z) - np.log(sd) - np.log(special.ndtr(high) - special.ndtr(low))
 
 
-def _log_ct(latents: pd.DataFrame, kind: Kind) -> Float64[np.ndarray, "n"]:
-    """Log density of what only CT shows. Measures on both sides of the ratio agree type by type."""
+def ct_log_density(
+    latents: pd.DataFrame, kind: Kind, *, density_sd_hu: Float64[np.ndarray, "n"] | float = 0.0
+) -> Float64[np.ndarray, "n"]:
+    """Log density of what only CT shows, if the lesion is of a kind.
+
+    Measures on both sides of a ratio agree type by type.
+
+    Args:
+        latents: rows as `sample_lesions` draws them.
+        kind: of the lesion.
+        density_sd_hu: standard deviation of normal noise on `density_hu`, HU; 0 if it is the true density.
+    """
     density_type = latents["density_type"].to_numpy()
     hu = latents["density_hu"].to_numpy()
     with np.errstate(divide="ignore"):
@@ -191,7 +233,10 @@ def _log_ct(latents: pd.DataFrame, kind: Kind) -> Float64[np.ndarray, "n"]:
             np.log(kind.inflammation_share),
             np.log1p(-kind.inflammation_share),
         )
-    solid = stats.norm.logpdf(hu, *kind.solid_hu)
+    solid, glass = (
+        stats.norm.logpdf(hu, mean, np.hypot(sd, density_sd_hu))
+        for mean, sd in (kind.solid_hu, kind.glass_hu)
+    )
     part = np.zeros(len(latents))
     is_part = density_type == "part_solid"
     part[is_part] = stats.beta.logpdf(
@@ -200,12 +245,34 @@ def _log_ct(latents: pd.DataFrame, kind: Kind) -> Float64[np.ndarray, "n"]:
     by_type = np.select(
         [density_type == "solid", is_part],
         [log_share[0] + solid, log_share[1] + solid + part],
-        log_share[2] + stats.norm.logpdf(hu, *kind.glass_hu),
+        log_share[2] + glass,
     )
     return by_type + rim + stats.beta.logpdf(latents["spiculation"].to_numpy(), *kind.spiculation_beta)
 
 
-def _log_uptake(latents: pd.DataFrame, kind: Kind) -> Float64[np.ndarray, "n"]:
+def avid_log_density(latents: pd.DataFrame, kind: Kind) -> Float64[np.ndarray, "n"]:
+    """Log density of the share of the lesion that takes up FDG, if the lesion is of a kind of the coupled law.
+
+    Args:
+        latents: rows as `sample_lesions` draws them.
+        kind: of the lesion.
+    """
+    avid = latents["avid_fraction"].to_numpy()
+    is_part = avid < 1.0
+    with np.errstate(divide="ignore"):
+        log_part, log_rest = np.log(kind.type_shares[1]), np.log(kind.type_shares[0] + kind.type_shares[2])
+    result = np.full(len(latents), log_rest)
+    result[is_part] = log_part + stats.beta.logpdf(avid[is_part], *kind.solid_fraction_beta)
+    return result
+
+
+def uptake_log_density(latents: pd.DataFrame, kind: Kind) -> Float64[np.ndarray, "n"]:
+    """Log density of ln(uptake), if it follows a kind.
+
+    Args:
+        latents: rows as `sample_lesions` draws them.
+        kind: of the uptake.
+    """
     z = np.log(latents["uptake_suv"].to_numpy() / kind.uptake_median_suv) / kind.uptake_log_sd
     return stats.norm.logpdf(z) - np.log(kind.uptake_log_sd)
 

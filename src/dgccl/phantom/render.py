@@ -5,89 +5,71 @@ the box of voxels that a layer reaches.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from scipy import sparse
 
-from dgccl.errors import GeometryError
 from dgccl.phantom.anatomy import Blob, Layer, Tube, Wall
-from dgccl.types import PointMm
-from dgccl.volume import Grid
+from dgccl.phantom.canvas import (
+    EDGE_SD,
+    REACH_SD,
+    Axes,
+    Box,
+    blend,
+    boxes_between,
+    broadcast,
+    common_box,
+    edge,
+    shifted,
+    within,
+)
+from dgccl.phantom.tubes import tube_coverage, tube_pieces
 
-Axes = tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"], Float[np.ndarray, "_"]]
-"""Voxel centers along z, y, x relative to the lesion's center, mm."""
-
-FWHM_PER_SD = float(np.sqrt(8 * np.log(2)))
-Box = tuple[slice, slice, slice]
-_PIECE_MM = 16.0  # a shorter diagonal tube fills more of its box
-_EDGE_SD = float(np.sqrt(20.0))  # width of a smoothstep whose derivative has a standard deviation of 1
-_SMALL_BOX = 8000  # voxels; below this the calls cost more than the voxels
 _MIN_COVERAGE = 1e-3
+_ROUNDING_MM = 1e-3
 
 
-def grid_axes(grid: Grid, center_mm: PointMm) -> Axes:
-    """Voxel centers along z, y, x relative to a point, mm.
-
-    Args:
-        grid: axes along z, y, x of the patient.
-        center_mm: the point, LPS mm.
-
-    Raises:
-        GeometryError: the grid is oblique.
-    """
-    permuted = grid.affine[:3, :3][::-1]
-    if np.abs(permuted - np.diag(np.diag(permuted))).max() > 1e-6:
-        raise GeometryError(
-            "oblique_phantom_grid",
-            "The phantom is drawn on grids whose axes run along z, y and x of the patient; this one is oblique.",
-            remedy="Draw on an aligned grid and resample.",
-        )
-    origin = (grid.affine[:3, 3] - center_mm)[::-1]
-    z, y, x = (o + s * np.arange(n) for o, s, n in zip(origin, np.diag(permuted), grid.shape, strict=True))
-    return z, y, x
-
-
-def paint(
-    image: Float32[np.ndarray, "z y x"], axes: Axes, layer: Layer, *, value: float, sigma_mm: float
+def paint_layers(
+    image: Float32[np.ndarray, "z y x"],
+    axes: Axes,
+    layers: Sequence[tuple[Layer, float]],
+    *,
+    sigma_mm: float,
+    part: Box,
 ) -> None:
-    """Blend a layer into an image, in place.
+    """Blend layers into part of an image, one over the other, in place.
+
+    Where a layer ends is decided on the whole grid, so that a part has the very values that the whole has there.
 
     Args:
-        image: changed.
-        axes: of the image.
-        layer: shape and opacity.
-        value: HU or SUV of the layer.
-        sigma_mm: standard deviation of the point spread that blurs its edges.
+        image: the part, changed.
+        axes: of the whole grid.
+        layers: each with its value, HU or SUV, in painting order.
+        sigma_mm: standard deviation of the point spread that blurs edges.
+        part: index box of `image` on the grid, starts and stops stated.
     """
-    shape = layer.shape
-    if isinstance(shape, Tube):
-        _paint_tube(image, axes, shape, value=value, sigma_mm=sigma_mm, opacity=layer.opacity)
-        return
-    if isinstance(shape, Wall):
-        _paint_wall(image, axes, shape, value=value, sigma_mm=sigma_mm)
-        return
-    box = blob_box(axes, shape, reach_mm=2.3 * sigma_mm + 4.0 * layer.halo_mm)
-    part = image[box]
-    if part.size:
-        depth = blob_depth(shape, within(axes, box))
-        if layer.halo_mm > 0:
-            coverage = np.exp(np.minimum(depth, 0.0) / np.float32(layer.halo_mm))
+    z, y, x = (axis.astype(np.float32) for axis in within(axes, part))
+    tubes = [layer.shape for layer, _ in layers if isinstance(layer.shape, Tube)]
+    pieces = iter(tube_pieces(tubes, axes, sigma_mm=sigma_mm, part=part))
+    for layer, value in layers:
+        shape = layer.shape
+        if isinstance(shape, Tube):
+            for piece in next(pieces):
+                coverage = tube_coverage(piece, within((z, y, x), piece.box), sigma_mm)
+                blend(image[piece.box], coverage, value, layer.opacity)
+        elif isinstance(shape, Wall):
+            _paint_wall(image, axes, shape, value=value, sigma_mm=sigma_mm, part=part)
         else:
-            coverage = _ball_edge(depth, shape.radius_mm, sigma_mm)
-        _blend(part, coverage, value, layer.opacity)
-
-
-def within(axes: Axes, box: Box) -> Axes:
-    """The axes of a box of voxels."""
-    return axes[0][box[0]], axes[1][box[1]], axes[2][box[2]]
+            _paint_blob(image, axes, layer, shape, value=value, sigma_mm=sigma_mm, part=part)
 
 
 def blob_box(axes: Axes, blob: Blob, *, reach_mm: float) -> Box:
     """Index box that holds a blob and all that lies within reach of it."""
     reach = blob.bound_mm + reach_mm
-    return _box_between(axes, blob.center_mm, blob.center_mm, reach)
+    center = blob.center_mm[None]
+    z, y, x = (slice(*edges) for edges in boxes_between(axes, center, center, reach)[0].tolist())
+    return z, y, x
 
 
 def blob_depth(blob: Blob, axes: Axes) -> Float32[np.ndarray, "z y x"]:
@@ -97,7 +79,7 @@ def blob_depth(blob: Blob, axes: Axes) -> Float32[np.ndarray, "z y x"]:
         blob: the shape.
         axes: of the voxels.
     """
-    z, y, x = _broadcast(axes)
+    z, y, x = broadcast(axes)
     cx, cy, cz = blob.center_mm.astype(np.float32)
     dx, dy, dz = x - cx, y - cy, z - cz
     radius = np.sqrt(dx**2 + dy**2 + dz**2)
@@ -127,16 +109,14 @@ def texture(
     lattice: Float[np.ndarray, "k j i"], axes: Axes, *, step_mm: float
 ) -> Float32[np.ndarray, "z y x"]:
     """A random field on a grid by linear interpolation of a lattice, which repeats beyond its edge."""
-    weights = []
+    maps = []
     for axis, nodes in zip(axes, lattice.shape, strict=True):
         position = axis / step_mm + nodes / 2
-        low = np.floor(position).astype(int)
-        matrix = np.zeros((len(axis), nodes))
-        rows = np.arange(len(axis))
-        matrix[rows, low % nodes] = 1.0 - (position - low)
-        matrix[rows, (low + 1) % nodes] = position - low
-        weights.append(matrix)
-    return separable(weights, lattice.astype(np.float32))
+        low = np.floor(position).astype(np.int64)
+        weights = np.stack([1.0 - (position - low), position - low], axis=1)
+        columns = np.stack([low % nodes, (low + 1) % nodes], axis=1)
+        maps.append(_sparse(weights.ravel(), columns.ravel(), np.full(len(axis), 2), nodes))
+    return _map_axes(maps, lattice.astype(np.float32))
 
 
 def separable(
@@ -144,102 +124,91 @@ def separable(
 ) -> Float32[np.ndarray, "_ _ _"]:
     """A banded linear map along each of z, y, x.
 
+    Args:
+        matrices: of z, y, x.
+        values: what is mapped.
+    """
+    maps = []
+    for matrix in matrices:
+        used = matrix != 0.0
+        maps.append(_sparse(matrix[used], used.nonzero()[1], used.sum(axis=1), matrix.shape[1]))
+    return _map_axes(maps, values)
+
+
+def _sparse(
+    weights: Float64[np.ndarray, "used"],
+    columns: Int64[np.ndarray, "used"],
+    counts: Int64[np.ndarray, "rows"],
+    width: int,
+) -> sparse.csr_array:
+    """A sparse matrix from the entries of its rows, one row after the other."""
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    return sparse.csr_array((weights.astype(np.float32), columns, ends), shape=(len(counts), width))
+
+
+def _map_axes(
+    maps: Sequence[sparse.csr_array], values: Float32[np.ndarray, "_ _ _"]
+) -> Float32[np.ndarray, "_ _ _"]:
+    """A linear map along each of z, y, x.
+
     Sparse products add in a fixed order; dense ones depend on the number of BLAS threads in the last bit, and
     equal seeds must give equal files.
     """
-    for matrix in matrices:  # each round maps the first axis and moves it to the end
+    for matrix in maps:  # each round maps the first axis and moves it to the end
         rest = values.shape[1:]
-        mapped = sparse.csr_array(matrix.astype(np.float32)) @ values.reshape(values.shape[0], -1)
+        mapped = matrix @ values.reshape(values.shape[0], -1)
         values = np.ascontiguousarray(mapped.T).reshape(*rest, matrix.shape[0])
     return values
 
 
-def _paint_tube(
+def _paint_blob(
     image: Float32[np.ndarray, "z y x"],
     axes: Axes,
-    tube: Tube,
+    layer: Layer,
+    blob: Blob,
     *,
     value: float,
     sigma_mm: float,
-    opacity: float,
+    part: Box,
 ) -> None:
-    reach = max(tube.start_radius_mm, tube.end_radius_mm) + 2.3 * sigma_mm
-    box = _box_between(axes, tube.start_mm, tube.end_mm, reach)
-    size = image[box].size
-    if size == 0:
+    box = blob_box(axes, blob, reach_mm=REACH_SD * sigma_mm + 4.0 * layer.halo_mm)
+    target = image[shifted(box, part)]
+    if not target.size:
         return
-    along = tube.end_mm - tube.start_mm
-    taper = tube.end_radius_mm - tube.start_radius_mm
-    pieces = 1 if size < _SMALL_BOX else max(1, round(float(np.linalg.norm(along)) / _PIECE_MM))
-    for low, high in pairwise(np.linspace(0.0, 1.0, pieces + 1).tolist()):
-        piece = Tube(
-            tube.start_mm + low * along,
-            tube.start_mm + high * along,
-            tube.start_radius_mm + low * taper,
-            tube.start_radius_mm + high * taper,
-        )
-        box = _box_between(axes, piece.start_mm, piece.end_mm, reach)
-        part = image[box]
-        if part.size:
-            _blend(part, _tube_coverage(piece, within(axes, box), sigma_mm), value, opacity)
-
-
-def _tube_coverage(tube: Tube, axes: Axes, sigma_mm: float) -> Float32[np.ndarray, "z y x"]:
-    z, y, x = _broadcast(axes)
-    along = (tube.end_mm - tube.start_mm).astype(np.float32)
-    sx, sy, sz = tube.start_mm.astype(np.float32)
-    dx, dy, dz = x - sx, y - sy, z - sz
-    t = ((dx * along[0] + dy * along[1]) + dz * along[2]) / (along @ along)
-    np.clip(t, 0.0, 1.0, out=t)
-    square = (dx - t * along[0]) ** 2
-    square += (dy - t * along[1]) ** 2
-    square += (dz - t * along[2]) ** 2
-    t *= np.float32(tube.end_radius_mm - tube.start_radius_mm)
-    t += np.float32(tube.start_radius_mm)
-    if max(tube.start_radius_mm, tube.end_radius_mm) > 1.5 * sigma_mm:
-        t -= (
-            np.float32(sigma_mm**2 / 2) / t
-        )  # blur draws a cylinder's edge in by half of what it does to a ball's
-        t -= np.sqrt(square)
-        return _edge(t, sigma_mm)
-    # A tube thinner than the point spread: its axis keeps 1 - exp(-r^2 / 2 s^2) of its contrast.
-    spread = 2 * np.float32(sigma_mm) ** 2
-    return -np.expm1(-(t**2) / spread) * np.exp(-square / (spread + t**2 / 2))
+    depth = blob_depth(blob, within(axes, common_box(box, part)))
+    if layer.halo_mm > 0:
+        coverage = np.exp(np.minimum(depth, 0.0) / np.float32(layer.halo_mm))
+    else:
+        coverage = _ball_edge(depth, blob.radius_mm, sigma_mm)
+    blend(target, coverage, value, layer.opacity)
 
 
 def _paint_wall(
-    image: Float32[np.ndarray, "z y x"], axes: Axes, wall: Wall, *, value: float, sigma_mm: float
+    image: Float32[np.ndarray, "z y x"], axes: Axes, wall: Wall, *, value: float, sigma_mm: float, part: Box
 ) -> None:
     """The wall runs along z: one axial plane of coverage serves every slice."""
-    _, y, x = _broadcast(axes)
+    if not _wall_reaches(wall, within(axes, part), sigma_mm):
+        return
+    _, y, x = broadcast(axes)
     center = (wall.distance_mm - wall.curvature_mm) * wall.normal
     depth = np.hypot(x[0] - center[0], y[0] - center[1]) - abs(wall.curvature_mm)
-    coverage = _edge((np.sign(wall.curvature_mm) * depth).astype(np.float32), sigma_mm)
+    coverage = edge((np.sign(wall.curvature_mm) * depth).astype(np.float32), sigma_mm)
     rows = np.flatnonzero(coverage.max(axis=1) > _MIN_COVERAGE)
     columns = np.flatnonzero(coverage.max(axis=0) > _MIN_COVERAGE)
     if rows.size and columns.size:
-        box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-        _blend(image[(slice(None), *box)], coverage[box], value, 1.0)
+        box = (part[0], slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        blend(image[shifted(box, part)], coverage[common_box(box, part)[1:]], value, 1.0)
 
 
-def _blend(part: np.ndarray, coverage: np.ndarray, value: float, opacity: float) -> None:
-    """part + opacity * coverage * (value - part), in place."""
-    if opacity != 1.0:
-        coverage = coverage * np.float32(opacity)
-    change = np.float32(value) - part
-    change *= coverage
-    part += change
-
-
-def _edge(depth: np.ndarray, sigma_mm: float) -> np.ndarray:
-    """A blurred step: the share of the point spread that lies inside a flat face at `depth`.
-
-    A smoothstep of equal variance stands for the Gaussian's integral; they differ by at most 0.012.
-    """
-    t = depth / np.float32(_EDGE_SD * sigma_mm)
-    t += np.float32(0.5)
-    np.clip(t, 0.0, 1.0, out=t)
-    return t * t * (np.float32(3.0) - 2 * t)
+def _wall_reaches(wall: Wall, axes: Axes, sigma_mm: float) -> bool:
+    """Whether a wall covers any of a grid: its deepest point decides."""
+    center = (wall.distance_mm - wall.curvature_mm) * wall.normal
+    y, x = (np.sort(axis[[0, -1]]) - c for axis, c in zip(axes[1:], center[::-1], strict=True))
+    if wall.curvature_mm > 0:  # the farthest corner
+        depth = np.hypot(np.abs(x).max(), np.abs(y).max()) - wall.curvature_mm
+    else:  # the nearest point
+        depth = -wall.curvature_mm - np.hypot(np.clip(0.0, *x), np.clip(0.0, *y))
+    return bool(depth > -EDGE_SD * sigma_mm / 2 - _ROUNDING_MM)
 
 
 def _ball_edge(depth: np.ndarray, radius_mm: float, sigma_mm: float) -> np.ndarray:
@@ -251,23 +220,4 @@ def _ball_edge(depth: np.ndarray, radius_mm: float, sigma_mm: float) -> np.ndarr
     inner = radius_mm - drawn_in
     # 0.8 s^3 is the mass of the edge profile alone, 3 int t^2 Phi(-t) dt, where nothing is left inside.
     mass = max(inner**3 + 3 * inner * sigma_mm**2, 0.8 * sigma_mm**3)
-    return _edge(depth - np.float32(drawn_in), sigma_mm) * np.float32(min(1.0, radius_mm**3 / mass))
-
-
-def _broadcast(axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coordinates shaped to broadcast over (z, y, x)."""
-    z, y, x = (axis.astype(np.float32) for axis in axes)
-    return z[:, None, None], y[None, :, None], x[None, None, :]
-
-
-def _box_between(axes: Axes, a: np.ndarray, b: np.ndarray, reach_mm: float) -> Box:
-    """Index box of the voxels within reach of the box spanned by two points (x, y, z)."""
-    box = []
-    for axis, p, q in zip(axes, a.tolist()[::-1], b.tolist()[::-1], strict=True):
-        first = float(axis[0])
-        step = float(axis[1]) - first
-        low, high = (min(p, q) - reach_mm - first) / step, (max(p, q) + reach_mm - first) / step
-        if step < 0:
-            low, high = high, low
-        box.append(slice(max(0, int(np.ceil(low))), max(0, int(np.floor(high)) + 1)))
-    return box[0], box[1], box[2]
+    return edge(depth - np.float32(drawn_in), sigma_mm) * np.float32(min(1.0, radius_mm**3 / mass))
