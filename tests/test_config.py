@@ -17,11 +17,11 @@ PRESETS = sorted(CONFIGS.glob("*.toml"))
 def test_every_preset_builds_its_models(path: Path) -> None:
     config = load_config(path)
     assert config.name == path.stem
-    present = torch.tensor([[True, True], [True, False], [True, True]])
-    images = {
-        name: torch.rand(3, modality.channels, modality.input_px, modality.input_px)
-        for name, modality in config.modalities.items()
-    }
+    present = torch.ones(3, len(config.modalities), dtype=torch.bool)
+    present[1, 1:] = False
+    images = {name: torch.rand(3, *modality.input_shape) for name, modality in config.modalities.items()}
+    for name, modality in config.tables.items():
+        images[name][:, len(modality.numbers) :] = torch.tensor([0.0, 1.0, torch.nan])[:, None]
     for name in config.models:
         torch.manual_seed(0)
         output = build_model(config, name)(images, present)

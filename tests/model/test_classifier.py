@@ -174,7 +174,7 @@ def test_late_fusion_works_on_one_modality_and_dgccl_refuses(make_config, make_b
 
 def test_unknown_model_is_refused(small):
     with pytest.raises(ConfigError, match="late_fusion") as caught:
-        build_model(small, "early_fusion")
+        build_model(small, "earliest_fusion")
     assert caught.value.code == "unknown_model"
 
 

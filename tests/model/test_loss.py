@@ -204,6 +204,7 @@ def test_late_fusion_is_trained_as_separate_classifiers():
         predicted_embeddings=None,
         fused=None,
         modality_logits=logits,
+        modality_judged=present,
     )
     terms = training_loss(output, y_true, present, ModelConfig(classes=3))
     each = [F.cross_entropy(logits[i, m], y_true[i]) for i, m in present.nonzero().tolist()]

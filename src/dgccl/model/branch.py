@@ -4,6 +4,7 @@ A missing modality is a mask: its rows are never computed, so that no value in i
 reach an output or the statistics of a normalization layer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from dgccl.config import ExperimentConfig, ModalityConfig
 from dgccl.errors import TrainingError
 from dgccl.model.encoder import build_encoder
+
+Inputs = dict[str, Float[Tensor, "batch *_shape"]]
+"""What a model reads, by modality: images (B, channels, H, W), cubes (B, 1, D, H, W), tables (B, columns)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +49,7 @@ class ModalityBranch(nn.Module):
     def __init__(self, modality: ModalityConfig, *, width: int) -> None:
         super().__init__()
         self.encoder = build_encoder(modality)
-        self.token_score = nn.Linear(modality.token_width, 1, bias=False)  # softmax would cancel a bias
-        nn.init.zeros_(self.token_score.weight)
+        self.token_score = build_token_score(self.encoder.token_count, modality.token_width)
         self.projection = nn.Linear(modality.token_width, width)
 
     @property
@@ -55,12 +58,29 @@ class ModalityBranch(nn.Module):
         return self.encoder.token_count
 
     def forward(
-        self, image: Float[Tensor, "batch channel height width"]
+        self, image: Float[Tensor, "batch *shape"]
     ) -> tuple[Float[Tensor, "batch token common"], Float[Tensor, "batch token"]]:
         """Projected tokens (B, T, D) and their weights (B, T) in the pooled vector."""
         tokens = self.encoder(image)
-        weights = self.token_score(tokens).squeeze(2).softmax(dim=1)
-        return self.projection(tokens), weights
+        return self.projection(tokens), token_weights(tokens, self.token_score)
+
+
+def build_token_score(token_count: int, width: int) -> nn.Linear | None:
+    """Linear score by which tokens are weighed; none where there is but one token to weigh."""
+    if token_count == 1:
+        return None
+    score = nn.Linear(width, 1, bias=False)  # softmax would cancel a bias
+    nn.init.zeros_(score.weight)
+    return score
+
+
+def token_weights(
+    tokens: Float[Tensor, "batch token width"], score: nn.Linear | None
+) -> Float[Tensor, "batch token"]:
+    """Weights (B, T) of tokens (B, T, D) in their pooled vector, rows sum to 1; equal without a score."""
+    if score is None:
+        return tokens.new_full(tokens.shape[:2], 1.0 / tokens.shape[1])
+    return score(tokens).squeeze(2).softmax(dim=1)
 
 
 class ModalityEncoders(nn.Module):
@@ -73,23 +93,21 @@ class ModalityEncoders(nn.Module):
     def __init__(self, config: ExperimentConfig) -> None:
         super().__init__()
         self.width = config.model.embedding_width
-        self.image_shapes = {
-            name: (modality.channels, modality.input_px, modality.input_px)
-            for name, modality in config.modalities.items()
-        }
+        self.input_shapes = {name: modality.input_shape for name, modality in config.modalities.items()}
         self.branches = nn.ModuleDict(
             {name: ModalityBranch(modality, width=self.width) for name, modality in config.modalities.items()}
         )
 
     def forward(
         self,
-        images: dict[str, Float[Tensor, "batch _channel _height _width"]],
+        images: Inputs,
         modality_present: Bool[Tensor, "batch modality"],
     ) -> Encoded:
         """Encode what is present.
 
         Args:
-            images: per modality (B, channels, H, W); one that no row has may be left out.
+            images: per modality (B, channels, H, W), (B, 1, D, H, W) or, of a table, (B, columns); one that no
+                row has may be left out.
             modality_present: (B, M), in the order of the configuration.
 
         Returns:
@@ -98,7 +116,7 @@ class ModalityEncoders(nn.Module):
         Raises:
             TrainingError: a row has no modality, or an image is lacking or of another shape than configured.
         """
-        self._check(images, modality_present)
+        check_inputs(self.input_shapes, images, modality_present)
         tokens, weights = [], []
         for index, (name, branch) in enumerate(self.branches.items()):
             assert isinstance(branch, ModalityBranch)
@@ -114,35 +132,47 @@ class ModalityEncoders(nn.Module):
         pooled = [pool(t, w) for t, w in zip(tokens, weights, strict=True)]
         return Encoded(tuple(tokens), tuple(weights), torch.stack(pooled, dim=1))
 
-    def _check(self, images: dict[str, Tensor], modality_present: Tensor) -> None:
-        """Refuse a batch that does not fit the configuration."""
-        batch, found = modality_present.shape
-        if found != len(self.branches):
+
+def check_inputs(
+    input_shapes: Mapping[str, tuple[int, ...]], images: Mapping[str, Tensor], modality_present: Tensor
+) -> None:
+    """Refuse a batch that does not fit the configuration.
+
+    Args:
+        input_shapes: shape of one lesion's input, per modality.
+        images: per modality (B, *shape).
+        modality_present: (B, M).
+
+    Raises:
+        TrainingError: a row has no modality, or an input is lacking or of another shape.
+    """
+    batch, found = modality_present.shape
+    if found != len(input_shapes):
+        raise TrainingError(
+            "modality_count",
+            f"modality_present has {found} columns; the model has {len(input_shapes)} modalities "
+            f"({', '.join(input_shapes)}).",
+        )
+    counts = modality_present.sum(dim=0).tolist()
+    if not bool(modality_present.any(dim=1).all()):
+        empty = int((~modality_present.any(dim=1)).sum())
+        raise TrainingError(
+            "no_modality_present",
+            f"{empty} of {batch} rows of the batch have no modality at all; each needs at least one.",
+            remedy="Leave out lesions without any image, and let modality dropout keep one modality.",
+        )
+    for (name, shape), count in zip(input_shapes.items(), counts, strict=True):
+        if count and name not in images:
             raise TrainingError(
-                "modality_count",
-                f"modality_present has {found} columns; the model has {len(self.branches)} modalities "
-                f"({', '.join(self.branches)}).",
+                "image_missing",
+                f"{count} rows are marked as having {name}, but no {name} image was given.",
             )
-        counts = modality_present.sum(dim=0).tolist()
-        if not bool(modality_present.any(dim=1).all()):
-            empty = int((~modality_present.any(dim=1)).sum())
+        if count and tuple(images[name].shape) != (batch, *shape):
             raise TrainingError(
-                "no_modality_present",
-                f"{empty} of {batch} rows of the batch have no modality at all; each needs at least one.",
-                remedy="Leave out lesions without any image, and let modality dropout keep one modality.",
+                "image_shape",
+                f"The {name} images have shape {tuple(images[name].shape)}, expected {(batch, *shape)}.",
+                remedy="Prepare images with the configuration that the model was built from.",
             )
-        for (name, shape), count in zip(self.image_shapes.items(), counts, strict=True):
-            if count and name not in images:
-                raise TrainingError(
-                    "image_missing",
-                    f"{count} rows are marked as having {name}, but no {name} image was given.",
-                )
-            if count and tuple(images[name].shape) != (batch, *shape):
-                raise TrainingError(
-                    "image_shape",
-                    f"The {name} images have shape {tuple(images[name].shape)}, expected {(batch, *shape)}.",
-                    remedy="Prepare images with the configuration that the model was built from.",
-                )
 
 
 def pool(tokens: Float[Tensor, "batch token width"], weights: Float[Tensor, "batch token"]) -> Tensor:

@@ -8,29 +8,30 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dgccl.config import ModalityConfig
+from dgccl.config import ImageConfig, ModalityConfig, TableConfig
+from dgccl.model.table import TableEncoder
 
 PYRAMID_BINS = (1, 2, 4)
-PYRAMID_TOKENS = sum(bins * bins for bins in PYRAMID_BINS)
 VIT_PATCH_PX = 16
 VIT_LAYERS = 12
 VIT_HEAD_WIDTH = 64  # 6 heads at the published width of 384
 
 
 def pyramid_pool(
-    features: Float[Tensor, "batch channel height width"],
-) -> Float[Tensor, "batch token channel"]:
+    features: Float[Tensor, "batch channel *edges"],
+) -> Float[Tensor, "batch _token channel"]:
     """Maximum over 1 x 1, 2 x 2 and 4 x 4 bins, one token a bin, coarse to fine and row by row.
 
     Args:
-        features: feature maps (B, C, H, W) of any size.
+        features: feature maps (B, C, H, W) or (B, C, D, H, W) of any size.
 
     Returns:
-        Tokens (B, 21, C).
+        Tokens (B, 21, C), or (B, 73, C) of cubes.
 
     Source: He et al. 2014, Spatial pyramid pooling in deep convolutional networks, arXiv:1406.4729.
     """
-    levels = [F.adaptive_max_pool2d(features, bins).flatten(2) for bins in PYRAMID_BINS]
+    adaptive = F.adaptive_max_pool2d if features.dim() == 4 else F.adaptive_max_pool3d
+    levels = [adaptive(features, bins).flatten(2) for bins in PYRAMID_BINS]
     return torch.cat(levels, dim=2).transpose(1, 2)
 
 
@@ -41,18 +42,35 @@ class PyramidTokens(nn.Module):
 
     Args:
         width: channels of the feature maps and of the tokens.
+        edges: 2 for planes, 3 for cubes.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, edges: int = 2) -> None:
         super().__init__()
-        self.bin_embedding = nn.Parameter(torch.empty(1, PYRAMID_TOKENS, width))
+        self.token_count = sum(bins**edges for bins in PYRAMID_BINS)
+        self.bin_embedding = nn.Parameter(torch.empty(1, self.token_count, width))
         nn.init.trunc_normal_(self.bin_embedding, std=0.02)
 
     def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch token channel"]:
-        """Tokens (B, 21, C) of feature maps (B, C, H, W)."""
+        self, features: Float[Tensor, "batch channel *edges"]
+    ) -> Float[Tensor, "batch _token channel"]:
+        """Tokens (B, 21, C) of feature maps (B, C, H, W); (B, 73, C) of (B, C, D, H, W)."""
         return pyramid_pool(features) + self.bin_embedding
+
+
+class AverageToken(nn.Module):
+    """One token: the mean of the feature maps."""
+
+    token_count = 1
+
+    def forward(self, features: Float[Tensor, "batch channel *edges"]) -> Float[Tensor, "batch 1 channel"]:
+        """Token (B, 1, C) of feature maps of any size."""
+        return features.flatten(2).mean(dim=2)[:, None]
+
+
+def build_pooling(pooling: str, width: int, *, edges: int = 2) -> PyramidTokens | AverageToken:
+    """Pooling by its name in the configuration, for feature maps of `width` channels."""
+    return PyramidTokens(width, edges=edges) if pooling == "pyramid" else AverageToken()
 
 
 class ResNet50Spp(nn.Module):
@@ -60,13 +78,12 @@ class ResNet50Spp(nn.Module):
 
     Args:
         channels: planes of the input image.
+        pooling: `pyramid` or `average`.
 
     Source: He et al. 2015, arXiv:1512.03385; the layers are MONAI's.
     """
 
-    token_count = PYRAMID_TOKENS
-
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, pooling: str = "pyramid") -> None:
         super().__init__()
         from monai.networks.nets.resnet import ResNet
 
@@ -83,12 +100,13 @@ class ResNet50Spp(nn.Module):
         self.trunk = nn.Sequential(
             full.conv1, full.bn1, full.act, full.maxpool, full.layer1, full.layer2, full.layer3
         )
-        self.tokens = PyramidTokens(1024)
+        self.tokens = build_pooling(pooling, 1024)
+        self.token_count = self.tokens.token_count
 
     def forward(
         self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch 21 token_width"]:
-        """Tokens (B, 21, 1024) of images (B, channels, H, W)."""
+    ) -> Float[Tensor, "batch _token token_width"]:
+        """Tokens (B, 21, 1024) of images (B, channels, H, W); one token with average pooling."""
         return self.tokens(self.trunk(image))
 
 
@@ -143,27 +161,26 @@ class VitSmall(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut."""
+    """Two convolutions of edge 3 with a shortcut, in 2-D or 3-D."""
 
-    def __init__(self, width_in: int, width_out: int) -> None:
+    def __init__(self, width_in: int, width_out: int, *, edges: int) -> None:
         super().__init__()
+        conv, norm = LAYERS[edges][:2]
         self.body = nn.Sequential(
-            nn.Conv2d(width_in, width_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width_out),
+            conv(width_in, width_out, 3, padding=1, bias=False),
+            norm(width_out),
             nn.ReLU(),
-            nn.Conv2d(width_out, width_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width_out),
+            conv(width_out, width_out, 3, padding=1, bias=False),
+            norm(width_out),
         )
-        self.shortcut = (
-            nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1, bias=False)
-        )
+        self.shortcut = nn.Identity() if width_in == width_out else conv(width_in, width_out, 1, bias=False)
 
-    def forward(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out height width"]:
+    def forward(self, x: Float[Tensor, "batch _in *edges"]) -> Float[Tensor, "batch _out *edges"]:
         return F.relu(self.body(x) + self.shortcut(x))
 
 
 class SmallCnn(nn.Module):
-    """A residual network of three stages (stride 8) for lesions a few pixels wide, then pyramid tokens.
+    """A residual network of three stages (stride 8) for lesions a few pixels wide, then pooled to tokens.
 
     The first convolution keeps every pixel, and averages of 2 x 2, not strides, shrink the maps, so that a
     lesion of few pixels does not fall between samples. BatchNorm, not GroupNorm: normalizing each image by
@@ -173,38 +190,73 @@ class SmallCnn(nn.Module):
         channels: planes of the input image.
         encoder_width: channels of the last stage, a multiple of 4.
         token_width: width of the tokens.
+        pooling: `pyramid` or `average`.
+        edges: 2 for planes, 3 for cubes.
     """
 
-    token_count = PYRAMID_TOKENS
-
-    def __init__(self, channels: int, *, encoder_width: int, token_width: int) -> None:
+    def __init__(
+        self, channels: int, *, encoder_width: int, token_width: int, pooling: str = "pyramid", edges: int = 2
+    ) -> None:
         super().__init__()
         narrow, middle = encoder_width // 4, encoder_width // 2
+        conv, norm, average = LAYERS[edges]
         self.trunk = nn.Sequential(
-            nn.Conv2d(channels, narrow, 3, padding=1, bias=False),
-            nn.BatchNorm2d(narrow),
+            conv(channels, narrow, 3, padding=1, bias=False),
+            norm(narrow),
             nn.ReLU(),
-            nn.AvgPool2d(2),
-            _ResidualBlock(narrow, narrow),
-            nn.AvgPool2d(2),
-            _ResidualBlock(narrow, middle),
-            nn.AvgPool2d(2),
-            _ResidualBlock(middle, encoder_width),
+            average(2),
+            _ResidualBlock(narrow, narrow, edges=edges),
+            average(2),
+            _ResidualBlock(narrow, middle, edges=edges),
+            average(2),
+            _ResidualBlock(middle, encoder_width, edges=edges),
         )
         for module in self.trunk.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.tokens = PyramidTokens(encoder_width)
+        self.tokens = build_pooling(pooling, encoder_width, edges=edges)
+        self.token_count = self.tokens.token_count
         self.output = nn.Identity() if encoder_width == token_width else nn.Linear(encoder_width, token_width)
 
     def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch 21 token_width"]:
-        """Tokens (B, 21, token_width) of images (B, channels, H, W)."""
+        self, image: Float[Tensor, "batch channel *edges"]
+    ) -> Float[Tensor, "batch _token token_width"]:
+        """Tokens (B, 21, token_width) of images (B, channels, H, W), or of cubes (B, 1, D, H, W)."""
         return self.output(self.tokens(self.trunk(image)))
 
 
-Encoder = ResNet50Spp | VitSmall | SmallCnn
+class SharedPlanes(nn.Module):
+    """Shows planes one by one to one encoder and keeps the tokens of all.
+
+    A lesion looks much alike from three sides, so that sharing the weights triples what each of them learns from.
+
+    Args:
+        encoder: of one plane.
+        planes: number of planes.
+    """
+
+    def __init__(self, encoder: nn.Module, planes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.planes = planes
+        self.token_count = planes * int(encoder.token_count)  # type: ignore[arg-type]
+
+    def forward(
+        self, image: Float[Tensor, "batch plane *shape"]
+    ) -> Float[Tensor, "batch _token token_width"]:
+        """Tokens (B, planes x T, token_width) of images (B, planes, H, W) or (B, planes, channels, H, W)."""
+        each = image.flatten(0, 1)
+        tokens = self.encoder(each[:, None] if each.dim() == 3 else each)
+        return tokens.reshape(len(image), self.token_count, -1)
+
+
+LAYERS: dict[int, tuple[type[nn.Module], type[nn.Module], type[nn.Module]]] = {
+    2: (nn.Conv2d, nn.BatchNorm2d, nn.AvgPool2d),
+    3: (nn.Conv3d, nn.BatchNorm3d, nn.AvgPool3d),
+}
+"""Convolution, normalization and pooling of images by their number of edges."""
+
+Encoder = ResNet50Spp | VitSmall | SmallCnn | SharedPlanes | TableEncoder
 
 
 def build_encoder(config: ModalityConfig) -> Encoder:
@@ -214,15 +266,30 @@ def build_encoder(config: ModalityConfig) -> Encoder:
         config: the modality's settings.
 
     Returns:
-        A module that maps (B, channels, input_px, input_px) to tokens (B, token_count, token_width).
+        A module that maps (B, *input_shape) to tokens (B, token_count, token_width).
     """
+    if isinstance(config, TableConfig):
+        return TableEncoder(config)
+    if config.planes == "shared" and config.channels > 1:
+        return SharedPlanes(build_image_encoder(config, channels=1), config.channels)
+    return build_image_encoder(config, channels=config.channels)
+
+
+def build_image_encoder(config: ImageConfig, *, channels: int) -> ResNet50Spp | VitSmall | SmallCnn:
+    """Encoder of images with some number of channels, whatever planes the modality shows."""
     if config.encoder == "resnet50_spp":
-        return ResNet50Spp(config.channels)
+        return ResNet50Spp(channels, pooling=config.pooling)
     if config.encoder == "vit_small":
         return VitSmall(
-            config.channels,
+            channels,
             input_px=config.input_px,
             encoder_width=config.encoder_width,
             token_width=config.token_width,
         )
-    return SmallCnn(config.channels, encoder_width=config.encoder_width, token_width=config.token_width)
+    return SmallCnn(
+        channels,
+        encoder_width=config.encoder_width,
+        token_width=config.token_width,
+        pooling=config.pooling,
+        edges=3 if config.view == "volume" else 2,
+    )

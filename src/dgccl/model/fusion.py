@@ -93,6 +93,35 @@ class Gate(nn.Module):
         return scores.masked_fill(~modality_present, -torch.inf).softmax(dim=1)
 
 
+class StaticGate(nn.Module):
+    """One learned weight a modality, the same for every case, over what is present.
+
+    Args:
+        modalities: number of modalities M.
+        learned: False keeps the weights equal.
+    """
+
+    def __init__(self, modalities: int, *, learned: bool) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(modalities), requires_grad=learned)
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch modality width"],
+        modality_present: Bool[Tensor, "batch modality"],
+    ) -> Float[Tensor, "batch modality"]:
+        """Weights (B, M): rows sum to 1 over what is present, exactly 0 elsewhere."""
+        scores = self.scores.expand(len(features), -1)
+        return scores.masked_fill(~modality_present, -torch.inf).softmax(dim=1)
+
+
+def build_gate(config: ModelConfig, *, modalities: int) -> Gate | StaticGate:
+    """The gate that the configuration names, for features of the embedding width."""
+    if config.gate == "dynamic":
+        return Gate(config.embedding_width, modalities=modalities, hidden=config.gate_hidden)
+    return StaticGate(modalities, learned=config.gate == "static")
+
+
 class Compensation(nn.Module):
     """Predicts each modality's embedding from those of the others that are present.
 
@@ -134,15 +163,18 @@ class GatedFusion(nn.Module):
     modality asks with its predicted embedding.
 
     Args:
-        config: the model's settings; `compensation_weight` 0 removes the compensation path.
+        config: the model's settings; `compensation_weight` 0 removes the compensation path, `cross_attention`
+            False the attention, and `gate` says how the weights come about.
         modalities: number of modalities M, at least 2.
     """
 
     def __init__(self, config: ModelConfig, *, modalities: int) -> None:
         super().__init__()
         width = config.embedding_width
-        self.attention = CrossAttention(width, heads=config.attention_heads)
-        self.gate = Gate(width, modalities=modalities, hidden=config.gate_hidden)
+        self.attention = (
+            CrossAttention(width, heads=config.attention_heads) if config.cross_attention else None
+        )
+        self.gate = build_gate(config, modalities=modalities)
         self.compensation = (
             Compensation(width, modalities=modalities) if config.compensation_weight > 0 else None
         )
@@ -153,8 +185,9 @@ class GatedFusion(nn.Module):
         if self.compensation is not None:
             predicted = self.compensation(encoded.embeddings, modality_present)
             features = torch.where(modality_present[..., None], encoded.embeddings, predicted)
-        attended = self._attend(encoded, features[:, 0], modality_present)
-        features = torch.cat([(features[:, 0] + attended)[:, None], features[:, 1:]], dim=1)
+        if self.attention is not None:
+            attended = self._attend(self.attention, encoded, features[:, 0], modality_present)
+            features = torch.cat([(features[:, 0] + attended)[:, None], features[:, 1:]], dim=1)
         gate_weights = self.gate(features, modality_present)
         weights = gate_weights
         if self.compensation is not None:
@@ -164,6 +197,7 @@ class GatedFusion(nn.Module):
 
     def _attend(
         self,
+        attention: CrossAttention,
         encoded: Encoded,
         query_feature: Float[Tensor, "batch width"],
         modality_present: Bool[Tensor, "batch modality"],
@@ -186,5 +220,5 @@ class GatedFusion(nn.Module):
                 for index, tokens in enumerate(encoded.tokens[1:], start=1)
             ]
             key_present = torch.cat(columns, dim=1)[rows]
-        found = self.attention(asked[rows], torch.cat(encoded.tokens[1:], dim=1)[rows], key_present)
+        found = attention(asked[rows], torch.cat(encoded.tokens[1:], dim=1)[rows], key_present)
         return scatter_rows(pool(found, weights[rows]), rows, len(modality_present))
