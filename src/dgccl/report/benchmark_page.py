@@ -1,0 +1,231 @@
+"""The benchmark's page: Markdown tables and one figure, drawn from its results and nothing else."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from dgccl.report import style
+
+GROUPS = {
+    "recommended": "recommended",
+    "published": "published method",
+    "rival": "rival",
+    "single": "one modality",
+    "ablation": "published method without a part",
+    "part": "recommended without a part",
+}
+CURVE_NAMES = {"either": "CT or PET missing", "ct": "CT missing", "pet": "PET missing"}
+
+
+def benchmark_markdown(results: Mapping[str, Any]) -> str:
+    """All tables of the benchmark as one Markdown page.
+
+    Args:
+        results: content of the benchmark's JSON file.
+    """
+    labels = {method["name"]: method["label"] for method in results["methods"]}
+    parts = [
+        _head(results),
+        "## What was to be reached\n\n" + _targets(results),
+        "## All modalities\n\n" + _rows(results, labels, "ct+pet"),
+        "## Against the recommended method\n\n" + _comparisons(results, labels, "recommended against rivals"),
+        "## With a modality missing\n\n" + _drops(results, labels),
+        "## CT alone\n\n" + _rows(results, labels, "ct"),
+        "## PET alone\n\n" + _rows(results, labels, "pet"),
+        "## Parts of the published method\n\n"
+        + _comparisons(results, labels, "parts of the published method"),
+        "## Parts of the recommended method\n\n"
+        + _comparisons(results, labels, "parts of the recommended method"),
+        "## A growing share without a modality\n\n![AUC against the share of lesions that lack a modality]"
+        "(phantom-missing.svg)\n\n" + _curves(results, labels),
+        "## Costs\n\n" + _costs(results, labels),
+        NOTES,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+NOTES = """## How to read this
+
+- **Upper bound**: AUC of the exact likelihood ratio on the latent truth of the test lesions. It grants what no image
+  shows free of blur and noise; no image can say more.
+- **Lower bound**: the recommended network trained on the many lesions named above (one training), on the same test
+  lesions. What one network reached can be reached.
+- **AUC**: mean over seeds of the AUC within a seed. Every seed has its own training, validation and test lesions and
+  initial weights. Intervals and p: DeLong's covariance stratified by seed, for these trained networks on other lesions.
+  *p (seeds)*: paired t test over the seeds, which also counts what training anew would change.
+- **Regret**: bound minus method, on the same lesions. **Excess drop**: what is lost without a modality beyond what the
+  bound loses.
+- The epoch is chosen by the loss of the validation lesions; test lesions are scored once.
+- **FLOPs** of a forward pass of one lesion in one pose, a multiplication and an addition being two. *Fusion*: attention,
+  gate, compensation and joining.
+- Training times were taken while other work ran on the machine: compare them roughly."""
+
+
+def _head(results: Mapping[str, Any]) -> str:
+    meta = results["meta"]
+    data = meta["data"]
+    ideal = ", ".join(f"{pattern} {_estimate(entry)}" for pattern, entry in results["ideal"].items())
+    return (
+        "# Phantom benchmark\n\n"
+        f"**PHANTOM** results: they say nothing about patients. Law version {meta['law_version']}, seeds "
+        f"{', '.join(map(str, meta['seeds']))}; per seed {data['train']:,} training, {data['validation']:,} validation "
+        f"and {data['test']:,} test lesions; {data['large']:,} training lesions for the lower bound. "
+        f"DG-CCL {meta['dgccl_version']}, {meta['machine']}.\n\n"
+        f"Command: `{meta['command']}`\n\nIdeal observer on these test lesions: {ideal}."
+    )
+
+
+def _targets(results: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            t["what"],
+            f"{t['found']:.4f}",
+            f"{t['limit']:.4f}",
+            "yes" if t["reached"] else "**no**",
+            t["detail"],
+        )
+        for t in results["targets"]
+    ]
+    return _table(("target", "found", "limit", "reached", "detail"), rows)
+
+
+def _rows(results: Mapping[str, Any], labels: Mapping[str, str], pattern: str) -> str:
+    kinds = {m["name"]: ("lower bound" if m["large"] else GROUPS[m["group"]]) for m in results["methods"]}
+    poses = {m["name"]: m["poses"] for m in results["methods"]}
+    chosen = sorted(
+        (row for row in results["rows"] if row["pattern"] == pattern),
+        key=lambda row: -row["auroc"]["estimate"],
+    )
+    rows = [
+        (
+            labels[row["method"]],
+            kinds[row["method"]],
+            _estimate(row["auroc"]),
+            "" if row["seed_sd"] is None else f"{row['seed_sd']:.4f}",
+            f"{row['upright']:.4f} / {poses[row['method']]}",
+            _contrast(row["regret_upper"]),
+            "" if row["regret_lower"] is None else _contrast(row["regret_lower"]),
+        )
+        for row in chosen
+    ]
+    headings = ("method", "kind", "AUC (95 %)", "s.d. over seeds", "AUC upright / poses averaged")
+    return _table((*headings, "regret, upper bound", "regret, lower bound"), rows)
+
+
+def _comparisons(results: Mapping[str, Any], labels: Mapping[str, str], family: str) -> str:
+    chosen = [test for test in results["comparisons"] if test["family"] == family]
+    if not chosen:
+        return "Nothing was compared here."
+    rows = [
+        (
+            f"{labels[test['a']]} − {labels[test['b']]}",
+            _contrast(test["difference"]),
+            _p(test["difference"]["p"]),
+            _p(test["p_holm"]),
+            _p(test["difference"]["p_seeds"]),
+        )
+        for test in chosen
+    ]
+    return _table(("difference in AUC", "estimate (95 %)", "p", "p (Holm)", "p (seeds)"), rows)
+
+
+def _drops(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    rows = [
+        (
+            labels[drop["method"]],
+            f"{drop['pattern']} alone",
+            _contrast(drop["measured"]),
+            number(drop["unavoidable_upper"]),
+            _contrast(drop["excess_upper"]),
+            number(drop["unavoidable_lower"]),
+            "" if drop["excess_lower"] is None else _contrast(drop["excess_lower"]),
+        )
+        for drop in results["drops"]
+    ]
+    headings = (
+        "method",
+        "left",
+        "measured drop",
+        "unavoidable (upper)",
+        "excess (upper)",
+        "unavoidable (lower)",
+    )
+    return _table((*headings, "excess (lower)"), rows)
+
+
+def _curves(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    rows = []
+    shares: list[str] = []
+    for method, curves in results["curves"].items():
+        for missing, points in curves.items():
+            shares = [f"{share:.0%}" for share, _ in points]
+            rows.append((labels[method], CURVE_NAMES[missing], *(f"{auc:.3f}" for _, auc in points)))
+    return _table(("method", "what is missing", *shares), rows)
+
+
+def _costs(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    rows = [
+        (
+            labels[cost["method"]],
+            f"{cost['parameters']:,}",
+            f"{cost['flops']:,}",
+            *(f"{flops:,}" for flops in cost["flops_by_part"].values()),
+            f"{cost['training_s']:.0f} ({cost['device']})",
+        )
+        for cost in results["costs"]
+    ]
+    parts = tuple(results["costs"][0]["flops_by_part"])
+    return _table(("method", "parameters", "FLOPs", *parts, "training, s"), rows)
+
+
+def draw_curves(results: Mapping[str, Any]) -> str:
+    """The AUC of every compared method as a growing share of the lesions lacks CT or PET, as an SVG element."""
+    labels = {method["name"]: method["label"] for method in results["methods"]}
+    shown = [m["name"] for m in results["methods"] if m["group"] in ("recommended", "published", "rival")]
+    shown = [name for name in shown if name in results["curves"]]
+    lines = style.model_lines(shown)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(CURVE_NAMES), sharey=True)
+        for axes, (missing, title) in zip(panels, CURVE_NAMES.items(), strict=True):
+            for name in shown:
+                points = results["curves"][name][missing]
+                axes.plot(
+                    [100 * share for share, _ in points],
+                    [auc for _, auc in points],
+                    color=lines[name].color,
+                    linestyle=lines[name].dash,
+                    linewidth=2.2 if name == shown[0] else 1.4,
+                    label=labels[name],
+                )
+            axes.set(title=title, xlabel="Lesions that lack it, %")
+            axes.grid(color=style.RULE, linewidth=0.6)
+        panels[0].set_ylabel("AUC (phantom)")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+
+    label = "AUC against the share of test lesions that lack a modality, for every compared method. Phantom."
+    return style.render_svg(draw, width_in=9.0, height_in=4.4, name="benchmark-missing", label=label)
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(headings)
+    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _estimate(entry: Mapping[str, Any]) -> str:
+    return f"{entry['estimate']:.4f} ({entry['ci_low']:.4f} to {entry['ci_high']:.4f})"
+
+
+def _contrast(entry: Mapping[str, Any]) -> str:
+    return f"{entry['estimate']:+.4f} ({entry['ci_low']:+.4f} to {entry['ci_high']:+.4f})"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
