@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 Score = Callable[[pd.DataFrame, str], np.ndarray]
-"""Scores of lesions (columns lesion_id, patient_id, y_true, fold, has_ct, has_pet) under a pattern."""
+"""Scores of lesions (columns lesion_id, patient_id, y_true, fold, has_ct, has_pet) under a pattern: of class 1, (n,),
+or of more than two classes a column each, (n, C)."""
 
 
 def make_lesions(
@@ -46,6 +47,18 @@ def noisy_score(strength: float, *, seed: int) -> Score:
     return score
 
 
+def noisy_probabilities(strength: float, *, seed: int, classes: int = 3) -> Score:
+    """As `noisy_score`, for several classes."""
+
+    def score(lesions: pd.DataFrame, pattern: str) -> np.ndarray:
+        noise = np.random.default_rng(seed).normal(size=(len(lesions), classes))
+        shift = strength if pattern == "ct+pet" else 0.5 * strength
+        powers = np.exp(noise + shift * np.eye(classes)[lesions["y_true"].to_numpy()])
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    return score
+
+
 def make_predictions(
     lesions: pd.DataFrame, scores: Mapping[str, Score], *, gated: tuple[str, ...] = ("dgccl",)
 ) -> pd.DataFrame:
@@ -59,7 +72,10 @@ def make_predictions(
                 "pet": lesions["has_pet"],
                 "ct+pet": lesions["has_ct"] | lesions["has_pet"],
             }
-            chosen = lesions.loc[has[pattern]]
+            alone = model.removeprefix("single_")
+            if alone in has and alone not in pattern.split("+"):
+                continue
+            chosen = lesions.loc[has[pattern] & has.get(alone, True)]
             shown = np.where(
                 chosen["has_ct"] & chosen["has_pet"], "ct+pet", np.where(chosen["has_ct"], "ct", "pet")
             )
@@ -75,9 +91,13 @@ def make_predictions(
                     "pattern": pattern,
                     "modalities_shown": shown if pattern == "ct+pet" else pattern,
                     "y_true": chosen["y_true"],
-                    "y_score": score(chosen, pattern),
                 }
             )
+            given = score(chosen, pattern)
+            if given.ndim == 1:
+                table["y_score"] = given
+            else:
+                table[[f"y_score_{index}" for index in range(given.shape[1])]] = given
             whole = (table["modalities_shown"] == "ct+pet").to_numpy() & (model in gated)
             table["gate_pet"] = np.where(whole, weight, np.nan)
             table["gate_ct"] = 1.0 - table["gate_pet"]
@@ -87,9 +107,8 @@ def make_predictions(
 
 def make_folds(predictions: pd.DataFrame) -> pd.DataFrame:
     """The folds table that these predictions follow, with everything else in training."""
-    model = predictions["model"].iloc[0]
-    chosen = predictions.loc[(predictions["model"] == model) & (predictions["pattern"] == "ct+pet")]
-    scored = chosen[["lesion_id", "patient_id", "fold", "split"]]
+    chosen = predictions.loc[predictions["pattern"] == "ct+pet"]
+    scored = chosen[["lesion_id", "patient_id", "fold", "split"]].drop_duplicates()
     everyone = scored[["lesion_id", "patient_id"]].drop_duplicates()
     rest = everyone.merge(scored[["fold"]].drop_duplicates(), how="cross")
     rest = rest.merge(scored, on=["lesion_id", "patient_id", "fold"], how="left")
@@ -103,8 +122,9 @@ def write_run(
     scores: Mapping[str, Score],
     embeddings: Mapping[str, np.ndarray] | None,
     data_kind: str,
+    class_names: tuple[str, ...],
 ) -> Path:
-    """Write a run folder."""
+    """Write a run folder; without class names as runs of the first version left them."""
     folder.mkdir(parents=True, exist_ok=True)
     predictions = make_predictions(lesions, scores)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
@@ -113,6 +133,7 @@ def write_run(
         "modalities": {"ct": {}, "pet": {}},
         "models": list(scores),
         "training": {"folds": int(lesions["fold"].max()) + 1},
+        "model": {"classes": len(class_names), "class_names": class_names} if class_names else {},
     }
     run = {
         "config_name": "made", "cohort_sha256": "0" * 64, "data_kind": data_kind, "seed": 3,
@@ -136,6 +157,7 @@ class MakeRun(Protocol):
         edit: Callable[[pd.DataFrame], None] | None = None,
         embeddings: Callable[[pd.DataFrame], Mapping[str, np.ndarray]] | None = None,
         data_kind: str = "phantom",
+        class_names: tuple[str, ...] = (),
         **lesions: int,
     ) -> Path: ...
 
@@ -150,19 +172,26 @@ def make_run(tmp_path: Path) -> MakeRun:
         edit: Callable[[pd.DataFrame], None] | None = None,
         embeddings: Callable[[pd.DataFrame], Mapping[str, np.ndarray]] | None = None,
         data_kind: str = "phantom",
+        class_names: tuple[str, ...] = (),
         **lesions: int,
     ) -> Path:
         table = make_lesions(**lesions)
         if edit is not None:
             edit(table)
         chosen = {"dgccl": 2.0, "late_fusion": 1.4} if scores is None else scores
+        make_score = noisy_probabilities if len(class_names) > 2 else noisy_score
         functions = {
-            name: noisy_score(score, seed=seed) if isinstance(score, float) else score
+            name: make_score(score, seed=seed) if isinstance(score, float) else score
             for seed, (name, score) in enumerate(chosen.items())
         }
         tensors = None if embeddings is None else embeddings(table)
         return write_run(
-            tmp_path / "run", lesions=table, scores=functions, embeddings=tensors, data_kind=data_kind
+            tmp_path / "run",
+            lesions=table,
+            scores=functions,
+            embeddings=tensors,
+            data_kind=data_kind,
+            class_names=class_names,
         )
 
     return make

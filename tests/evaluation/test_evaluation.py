@@ -43,7 +43,7 @@ def test_headline_figures(make_run: Any) -> None:
             part = rows.loc[rows["fold"] == fold]
             assert value == pytest.approx(roc_auc_score(part["y_true"], part["y_score"]), abs=1e-12)
         assert np.trapezoid(model.roc.tpr, model.roc.fpr) == pytest.approx(model.auroc.estimate, abs=1e-12)
-    assert (results.meta.n_lesions, results.meta.n_malignant, results.meta.n_benign) == (80, 40, 40)
+    assert (results.meta.n_lesions, results.meta.n_by_class) == (80, {"benign": 40, "malignant": 40})
     assert (results.meta.folds, results.meta.run, results.meta.seed) == (4, "run", 3)
 
 
@@ -278,6 +278,7 @@ def test_results_come_back_from_their_file(make_run: Any) -> None:
     results = evaluate(run)
     assert load_results(run) == results
     assert load_results(run / "results.json") == results
+    assert results.models["dgccl"].multiclass is None
     content = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert content["published"]["auroc"] == {
         "value": 0.916,
@@ -288,6 +289,21 @@ def test_results_come_back_from_their_file(make_run: Any) -> None:
     assert set(content["published"]["cosine_after"]) == {"value", "text"}
     assert "another data set" in content["published_note"]
     assert [path.name for path in run.glob(".*")] == []
+
+
+def test_results_of_the_first_version_can_still_be_read(make_run: Any) -> None:
+    run = make_run()
+    results = evaluate(run)
+    content = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    meta = content["meta"]
+    counts = meta.pop("n_by_class")
+    meta |= {"n_benign": counts["benign"], "n_malignant": counts["malignant"]}
+    for model in content["models"].values():
+        del model["multiclass"]
+        if model["gate"]:
+            del model["gate"]["kruskal_wallis"]
+    (run / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    assert load_results(run) == results
 
 
 def test_order_of_rows_does_not_matter(make_run: Any) -> None:

@@ -16,6 +16,7 @@ from dgccl.evaluation import evaluate
 
 FOLDS = 5
 MODELS = ("dgccl", "late_fusion")
+GATED = ("dgccl", "gated_residual", "product_of_experts")
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,22 @@ def make_run(
     site: str = "Site A",
     refused: int = 3,
     embeddings: bool = True,
+    class_names: tuple[str, ...] = ("benign", "malignant"),
 ) -> MadeRun:
     """Write `folder/cohort` and an evaluated `folder/run`."""
-    cohort = make_cohort(folder / "cohort", lesions=lesions, data_kind=data_kind, site=site, refused=refused)
+    cohort = make_cohort(
+        folder / "cohort",
+        lesions=lesions,
+        data_kind=data_kind,
+        site=site,
+        refused=refused,
+        classes=len(class_names),
+    )
     run = folder / "run"
     run.mkdir()
     rng = np.random.default_rng(8)
-    table = _predictions(cohort.lesions, models, rng)
+    make_table = _predictions if len(class_names) == 2 else _probabilities
+    table = make_table(cohort.lesions, models, rng)
     table.to_parquet(run / "predictions.parquet")
     _folds(table).to_csv(run / "folds.csv", index=False)
     _history(models, rng).to_csv(run / "history.csv", index=False)
@@ -51,6 +61,7 @@ def make_run(
         "name": "fast", "seed": 3, "models": list(models),
         "modalities": {"ct": {"quantity": "hu", "window": [-1000, 1000]}, "pet": {"quantity": "suv_bw"}},
         "training": {"folds": FOLDS, "epochs": 20},
+        "model": {"classes": len(class_names), "class_names": class_names},
     }  # fmt: skip
     _write(run / "config.json", config)
     about = {
@@ -69,13 +80,15 @@ def _write(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def make_cohort(folder: Path, *, lesions: int, data_kind: str, site: str, refused: int) -> Cohort:
+def make_cohort(
+    folder: Path, *, lesions: int, data_kind: str, site: str, refused: int, classes: int = 2
+) -> Cohort:
     """Write a cohort of blurred balls; lesion 0 lacks PET, lesion 1 lacks CT."""
     rng = np.random.default_rng(7)
     (folder / "arrays").mkdir(parents=True)
     rows = []
     for index in range(lesions):
-        label = index % 2
+        label = index % classes
         lesion_id = f"P{index:03d}-L1"
         diameter_mm = float(rng.uniform(6, 28))
         suv_max = float(rng.lognormal(0.9 + 0.7 * label, 0.5))
@@ -143,13 +156,13 @@ def _predictions(lesions: pd.DataFrame, models: tuple[str, ...], rng: np.random.
         for pattern in ("ct+pet", "ct", "pet"):
             for index, lesion in enumerate(lesions.to_dict("records")):
                 shown = [name for name in pattern.split("+") if lesion[f"has_{name}"]]
-                if not shown:
+                if not shown or (model.startswith("single_") and model.removeprefix("single_") not in shown):
                     continue
                 strength = (1.5 + 0.4 * (model == "dgccl")) * (0.6 + 0.2 * len(shown))
                 score = 1 / (1 + np.exp(-(strength * (2 * lesion["label"] - 1) + rng.normal(0, 1.5))))
                 gate_pet = float(np.clip(0.45 + 0.15 * lesion["label"] + rng.normal(0, 0.1), 0, 1))
                 gate_pet = gate_pet if len(shown) == 2 else float(shown == ["pet"])
-                gates = (1 - gate_pet, gate_pet) if model == "dgccl" else (np.nan, np.nan)
+                gates = (1 - gate_pet, gate_pet) if model in GATED else (np.nan, np.nan)
                 for split, fold in (("test", index // 2 % FOLDS), ("validation", (index // 2 + 1) % FOLDS)):
                     rows.append({
                         "lesion_id": lesion["lesion_id"], "patient_id": lesion["patient_id"], "site": lesion["site"],
@@ -157,6 +170,41 @@ def _predictions(lesions: pd.DataFrame, models: tuple[str, ...], rng: np.random.
                         "modalities_shown": "+".join(shown), "y_true": lesion["label"], "y_score": score,
                         "gate_ct": gates[0], "gate_pet": gates[1],
                     })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _probabilities(lesions: pd.DataFrame, models: tuple[str, ...], rng: np.random.Generator) -> pd.DataFrame:
+    """As `_predictions`, with probabilities of every class; a model of one modality judges only what has it."""
+    rows = []
+    classes = int(lesions["label"].max()) + 1
+    for rank, model in enumerate(models):
+        alone = model.removeprefix("single_") if model.startswith("single_") else ""
+        for pattern in ("ct+pet", "ct", "pet"):
+            for index, lesion in enumerate(lesions.to_dict("records")):
+                shown = [name for name in pattern.split("+") if lesion[f"has_{name}"]]
+                if (
+                    not shown
+                    or (pattern != "ct+pet" and pattern != "+".join(shown))
+                    or alone not in ["", *shown]
+                ):
+                    continue
+                strength = (2.4 - 0.15 * rank) * (0.5 + 0.25 * len(shown))
+                powers = np.exp(strength * np.eye(classes)[lesion["label"]] + rng.normal(0, 1.2, classes))
+                gate_pet = float(np.clip(0.4 + 0.1 * lesion["label"] + rng.normal(0, 0.1), 0, 1))
+                gate_pet = gate_pet if len(shown) == 2 else float(shown == ["pet"])
+                gates = (1 - gate_pet, gate_pet) if model in GATED else (np.nan, np.nan)
+                for split, fold in (
+                    ("test", index // classes % FOLDS),
+                    ("validation", (index // classes + 1) % FOLDS),
+                ):
+                    row = {
+                        "lesion_id": lesion["lesion_id"], "patient_id": lesion["patient_id"], "site": lesion["site"],
+                        "model": model, "fold": fold, "split": split, "pattern": pattern,
+                        "modalities_shown": "+".join(shown), "y_true": lesion["label"],
+                        "gate_ct": gates[0], "gate_pet": gates[1],
+                    }  # fmt: skip
+                    scores = enumerate(powers / powers.sum())
+                    rows.append(row | {f"y_score_{kind}": value for kind, value in scores})
     return pd.DataFrame(rows)
 
 
@@ -193,7 +241,7 @@ def _embeddings(run: Path, predictions: pd.DataFrame, rng: np.random.Generator) 
     chosen = predictions.loc[full & (predictions["model"] == "dgccl")]
     rows = chosen[["lesion_id", "patient_id", "fold", "y_true"]].reset_index(drop=True)
     rows.to_csv(run / "embeddings.csv", index=False)
-    centers = rng.normal(size=(2, 16))[rows["y_true"].to_numpy()]
+    centers = rng.normal(size=(int(rows["y_true"].max()) + 1, 16))[rows["y_true"].to_numpy()]
     kinds = ("ct", "pet", "fused", "ct_untrained", "pet_untrained")
     tensors = {
         f"dgccl/{kind}": (centers * (not kind.endswith("untrained")) + rng.normal(size=centers.shape)).astype(

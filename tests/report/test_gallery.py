@@ -9,6 +9,7 @@ import pytest
 from dgccl.cohort import LesionArrays
 from dgccl.report.gallery import Picture, build_gallery, central_index, draw_pictures
 from dgccl.report.run_files import read_run
+from dgccl.report.style import class_styles
 
 
 def pixels(picture: Picture) -> np.ndarray:
@@ -84,7 +85,14 @@ def test_groups_are_the_extremes_of_right_and_wrong(made: Any) -> None:
     run = read_run(made.folder)
     rows = run.test_rows("dgccl")
     thresholds = run.results["models"]["dgccl"]["threshold_by_fold"]
-    groups = build_gallery(made.cohort, rows, thresholds, modalities=["ct", "pet"], per_group=2)
+    groups = build_gallery(
+        made.cohort,
+        rows,
+        thresholds,
+        modalities=["ct", "pet"],
+        classes=class_styles(run.class_names),
+        per_group=2,
+    )
     called = rows["y_score"] >= np.array(thresholds)[rows["fold"]]
     expected = [
         rows.loc[(rows["y_true"] == 1) & called].nlargest(2, "y_score"),

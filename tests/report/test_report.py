@@ -16,7 +16,7 @@ from dgccl.report import figures, tables, write_report
 from dgccl.report.gallery import build_gallery
 from dgccl.report.page import embedding_maps, render_page
 from dgccl.report.run_files import read_run
-from dgccl.report.style import model_lines
+from dgccl.report.style import class_styles, model_lines
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 HOSTILE = '<script>alert("x")</script> $a_b$ & Söhne'
@@ -175,7 +175,7 @@ def test_hostile_names_are_only_text(odd: str) -> None:
 def test_what_cannot_be_shown_is_said(odd: str) -> None:
     page = Page(odd)
     assert "REAL DATA" in page.text[:400]
-    assert "Only one model was trained" in page.text
+    assert "only one was trained" in page.text
     assert "Late fusion: no gate" in page.text
     assert "Late fusion: no CT-PET cosine similarity" in page.text
     assert "stores no fused embeddings of late fusion" in page.text
@@ -207,12 +207,19 @@ def test_a_single_class_fold_has_no_auc(small: Any) -> None:
         model["auroc_by_fold"][2] = model["threshold_by_fold"][2] = None
     lines = model_lines(run.models)
     table = tables.by_fold(run, lines)
-    assert table.rows[2] == ("Fold 2", *["not defined"] * 4)
+    assert table.header[3] == "Fold 2"
+    assert [row[0] for row in table.rows[:2]] == ["DG-CCL, AUC", "DG-CCL, threshold"]
+    assert [row[3] for row in table.rows] == ["not defined"] * 4
     assert "one class only" in table.note
     assert "one class," in figures.fold_auroc(run.results["models"], lines).svg
     limits = run.results["models"]["dgccl"]["threshold_by_fold"]
     groups = build_gallery(
-        small.cohort, run.test_rows("dgccl"), limits, modalities=["ct", "pet"], per_group=1
+        small.cohort,
+        run.test_rows("dgccl"),
+        limits,
+        modalities=["ct", "pet"],
+        classes=class_styles(run.class_names),
+        per_group=1,
     )
     folds = {dict(case.facts)["Fold"] for group in groups for case in group.cases}
     assert folds

@@ -16,6 +16,7 @@ def make_run_files(
     first: str = "dgccl",
     data_kind: str = "real",
     lesions: int = 60,
+    class_names: tuple[str, ...] = ("benign", "malignant"),
 ) -> RunFiles:
     keys = ("estimate", "ci_low", "ci_high")
     model = {
@@ -27,8 +28,7 @@ def make_run_files(
     meta = {
         "n_lesions": lesions,
         "n_patients": 60,
-        "n_malignant": 20,
-        "n_benign": lesions - 20,
+        "n_by_class": dict.fromkeys(class_names, 0) | {class_names[0]: lesions - 20, class_names[1]: 20},
         "data_kind": data_kind,
     }
     results = {"models": {"late_fusion": model, "dgccl": model}, "delong": [pair], "meta": meta}
@@ -75,6 +75,25 @@ def test_difference_is_claimed_only_if_interval_and_correction_allow() -> None:
         assert "lower" not in words
 
 
+def test_many_comparisons_without_a_difference_share_a_sentence() -> None:
+    run = make_run_files()
+    (quiet,) = run.results["delong"]
+    others = ("late_fusion", "single_ct", "product_of_experts")
+    found = quiet | {
+        "b": "concatenation",
+        "difference": 0.1,
+        "ci_low": 0.05,
+        "ci_high": 0.15,
+        "p_holm": 0.001,
+    }
+    run.results["delong"] = [*(quiet | {"b": name} for name in others), found]
+    words = " ".join(verdict(run))
+    assert "DG-CCL against late fusion, CT-only network and product of experts: the interval" in words
+    assert "includes zero in all 3 comparisons" in words
+    assert words.index("minus concatenation") < words.index("against late fusion")
+    assert "The AUC of DG-CCL is higher" in words
+
+
 def test_a_pair_stored_the_other_way_round_is_turned() -> None:
     words = said(first="late_fusion", difference=(-0.05, -0.09, -0.01), p_holm=0.02)
     assert "DG-CCL minus late fusion: difference of AUC +0.050 (95% interval 0.010 to 0.090" in words
@@ -88,6 +107,19 @@ def test_a_pair_stored_the_other_way_round_is_turned() -> None:
 )  # fmt: skip
 def test_missing_modality(drop: tuple, expected: str) -> None:
     assert expected in said(drop=drop)
+
+
+def test_more_than_two_classes_have_a_macro_area() -> None:
+    names = ("adenocarcinoma", "squamous", "small cell")
+    words = said(class_names=names, difference=(0.05, 0.01, 0.09), p_holm=0.02)
+    assert "a macro AUC, the mean over the classes of each against the rest, of 0.900" in words
+    assert "difference of macro AUC +0.050" in words
+    assert "The macro AUC of DG-CCL is higher" in words
+    assert "With CT missing, the macro AUC changes by" in words
+    limits = " ".join(limitations(make_run_files(class_names=names, lesions=80)))
+    assert "80 lesions, 60 adenocarcinoma, 20 squamous and 0 small cell:" in limits
+    assert "accuracy" in limits
+    assert "malignan" not in words + limits
 
 
 def test_phantom_is_never_sold_as_patients() -> None:

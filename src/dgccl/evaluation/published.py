@@ -7,6 +7,11 @@ PUBLISHED_NOTE = (
     "available here); they were not measured by this software and cannot be compared with its figures case by case."
 )
 
+NOT_COMPARABLE = (
+    "The published figures of the method are of two classes, benign and malignant; this run has {classes}, so that "
+    "none of them stands beside its figures."
+)
+
 PUBLISHED = {
     "auroc": Published(0.916, "AUC of DG-CCL", 0.902, 0.930),
     "auroc_late_fusion": Published(0.885, "AUC of late fusion", 0.867, 0.903),
@@ -21,3 +26,14 @@ PUBLISHED = {
     "class_distance_after": Published(0.79, "Between-class cosine distance after fusion"),
     "fusion_flops": Published("3.2 T to 2.0 T (-37 %)", "Floating-point operations of the fusion"),
 }
+
+
+def published_figures(classes: int) -> tuple[dict[str, Published], str]:
+    """The published figures that may stand beside a run's, and what must be said of them.
+
+    Args:
+        classes: classes of the run; with more than two there is nothing to put beside it.
+    """
+    if classes > 2:
+        return {}, NOT_COMPARABLE.format(classes=classes)
+    return PUBLISHED, PUBLISHED_NOTE

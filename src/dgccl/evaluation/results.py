@@ -1,16 +1,7 @@
 """What `results.json` holds. A figure that is not defined on the data is null, with its reason in `warnings`."""
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
-
-from dgccl.errors import TrainingError
-from dgccl.files import write_atomically
-
-RESULTS_FILE = "results.json"
 
 
 @dataclass(frozen=True)
@@ -73,8 +64,8 @@ class Quartiles:
 
 
 @dataclass(frozen=True)
-class KolmogorovSmirnov:
-    """Test whether the gate weight of one modality is distributed alike in both classes."""
+class GateTest:
+    """Test whether the gate weight of one modality is alike in all classes."""
 
     statistic: float | None
     p: float | None
@@ -85,10 +76,16 @@ class KolmogorovSmirnov:
 
 @dataclass(frozen=True)
 class Gate:
-    """Gate weights of the lesions that have every modality, by class (`benign`, `malignant`) and modality."""
+    """Gate weights of the lesions that have every modality, by class name and modality.
+
+    Attributes:
+        ks: Kolmogorov-Smirnov test of two classes, which sees any difference; null with more.
+        kruskal_wallis: test of more than two classes, which sees a shift of any of them; null with two.
+    """
 
     by_class: dict[str, dict[str, Quartiles]]
-    ks: KolmogorovSmirnov
+    ks: GateTest | None
+    kruskal_wallis: GateTest | None = None
 
 
 @dataclass(frozen=True)
@@ -117,36 +114,76 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class ClassResult:
+    """One class of several against the rest.
+
+    Attributes:
+        auroc: of the class's own score, the class against all others, within folds.
+        roc: mean curve of the folds; null where it is not defined.
+        sensitivity: share of the class's lesions that are called so.
+        specificity: share of the other lesions that are not called so.
+    """
+
+    auroc: Figure
+    roc: Roc | None
+    sensitivity: Figure
+    specificity: Figure
+
+
+@dataclass(frozen=True)
+class MultiClass:
+    """What takes the place of one operating point where there are more than two classes.
+
+    Every lesion is called the class of its highest probability: nothing is chosen on validation lesions.
+
+    Attributes:
+        by_class: by class name, in the order of the labels.
+        accuracy: share of all lesions that are called right.
+        confusion: lesions by truth (row) and call (column).
+    """
+
+    by_class: dict[str, ClassResult]
+    accuracy: Figure
+    confusion: list[list[int]]
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """Everything measured of one model.
 
+    With more than two classes every AUROC is the macro AUROC (mean over classes of each against the rest), and what
+    belongs to two classes alone is null: `sensitivity`, `specificity`, `confusion`, `roc`.
+
     Attributes:
-        auroc: of the test scores, each compared with the other class of its own fold: the networks of two folds
+        auroc: of the test scores, each compared with the other classes of its own fold: the networks of two folds
             need not score on one scale, and pooling them punishes a model for that, not for its ranking.
         auroc_pooled: of the test scores of all folds taken as one scale, for comparison.
-        auroc_by_fold: one a fold, null where a test fold has one class only.
-        threshold_by_fold: Youden threshold of a fold's validation lesions (positive at score >= threshold).
-        patterns: by the modalities that were shown, e.g. `ct`.
+        auroc_by_fold: one a fold, null where a test fold lacks a class.
+        threshold_by_fold: Youden threshold of a fold's validation lesions (positive at score >= threshold); empty
+            with more than two classes.
+        patterns: by the modalities that were shown, e.g. `ct`; a model of one modality has none without it.
         gate: null for a model without a gate.
         cosine: null where the run kept no embeddings of two modalities.
+        multiclass: null with two classes.
     """
 
     auroc: Figure
     auroc_pooled: Figure
     auroc_by_fold: list[float | None]
     threshold_by_fold: list[float | None]
-    sensitivity: Figure
-    specificity: Figure
-    confusion: Confusion
-    roc: Roc
+    sensitivity: Figure | None
+    specificity: Figure | None
+    confusion: Confusion | None
+    roc: Roc | None
     patterns: dict[str, Pattern]
     gate: Gate | None
     cosine: Cosine | None
+    multiclass: MultiClass | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired DeLong test of model a against model b: AUROC of a minus AUROC of b."""
+    """Paired DeLong test of model a against model b on the lesions that both judge: AUROC of a minus AUROC of b."""
 
     a: str
     b: str
@@ -175,6 +212,7 @@ class Meta:
     """What was evaluated.
 
     Attributes:
+        n_by_class: lesions by class name, in the order of the labels.
         bands: labels that a report must show across its head: `phantom`, `small_cohort`.
     """
 
@@ -187,8 +225,7 @@ class Meta:
     command: str
     n_lesions: int
     n_patients: int
-    n_malignant: int
-    n_benign: int
+    n_by_class: dict[str, int]
     folds: int
     modalities: list[str]
     confidence: float
@@ -215,34 +252,3 @@ class Results:
             for key, entry in content["published"].items()
         }
         return content
-
-
-def write_results(results: Results, path: Path) -> None:
-    """Write `results.json` whole or not at all."""
-    write_atomically(path, json.dumps(results.to_json(), indent=2, allow_nan=False) + "\n")
-
-
-def load_results(path: Path) -> Results:
-    """Read `results.json`.
-
-    Args:
-        path: the file, or the run folder that holds it.
-
-    Raises:
-        TrainingError: `run_file_missing`, `run_file_damaged`.
-    """
-    file = path / RESULTS_FILE if path.is_dir() else path
-    try:
-        return TypeAdapter(Results).validate_json(file.read_bytes())
-    except FileNotFoundError as error:
-        raise TrainingError(
-            "run_file_missing", f"There is no {file.name}.", remedy="Run `dgccl evaluate` on this run first."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise TrainingError(
-            "run_file_damaged",
-            f"{file.name} is damaged or of another version, at {'.'.join(map(str, first['loc'])) or 'its start'}: "
-            f"{first['msg']}.",
-            remedy="Run `dgccl evaluate` on this run again.",
-        ) from error

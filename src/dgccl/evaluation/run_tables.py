@@ -10,10 +10,14 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from dgccl.config import SINGLE, default_class_names, score_columns
 from dgccl.errors import TrainingError
 
-COLUMNS = ("lesion_id", "patient_id", "model", "fold", "split", "pattern", "y_true", "y_score")
+COLUMNS = ("lesion_id", "patient_id", "model", "fold", "split", "pattern", "y_true")
+"""Columns of the predictions table that evaluation needs, beside those of the scores (`config.score_columns`)."""
 FOLD_COLUMNS = ("lesion_id", "patient_id", "fold", "split")
+SUM_TOLERANCE = 1e-3
+"""How far the probabilities of a lesion may be from 1 in sum: half precision rounds each by up to 5e-4."""
 EMBEDDING_COLUMNS = ("lesion_id", "patient_id", "fold", "y_true")
 
 
@@ -22,7 +26,10 @@ class RunTables:
     """A run as evaluation sees it.
 
     Attributes:
-        predictions: one row a lesion, model, fold, split and pattern.
+        class_names: in the order of the labels.
+        predictions: one row a lesion, model, fold, split and pattern; the probability of class 1 in `y_score`, or with
+            more than two classes that of each in `y_score_0` to `y_score_{C-1}`. A model of one modality has no rows
+            without it.
         tensors: embeddings by `<model>/<kind>`; empty where the run kept none.
         embedding_rows: the lesions of the embeddings.
     """
@@ -31,6 +38,7 @@ class RunTables:
     run: dict[str, Any]
     modalities: list[str]
     folds: int
+    class_names: list[str]
     predictions: pd.DataFrame
     tensors: dict[str, np.ndarray]
     embedding_rows: pd.DataFrame
@@ -44,6 +52,31 @@ class RunTables:
     def models(self) -> list[str]:
         """Models in the order of the predictions table."""
         return [str(name) for name in self.predictions["model"].unique()]
+
+    @property
+    def score_columns(self) -> list[str]:
+        """Columns of the scores: one for two classes, one a class for more."""
+        return list(score_columns(len(self.class_names)))
+
+    @property
+    def cohort(self) -> pd.DataFrame:
+        """The test lesions, each once, with their truth and what was shown of them."""
+        table = self.predictions
+        chosen = table.loc[(table["split"] == "test") & (table["pattern"] == self.full_pattern)]
+        return chosen.drop_duplicates("lesion_id").sort_values("lesion_id", ignore_index=True)
+
+    def judged_modality(self, model: str) -> str | None:
+        """The modality that a model judges by alone; None for a model that reads any."""
+        return _judged_modality(model, self.modalities)
+
+    def withheld_patterns(self, model: str) -> list[str]:
+        """The patterns that withhold something and that the model can judge, in the order of the table."""
+        alone = self.judged_modality(model)
+        return [
+            str(pattern)
+            for pattern in self.predictions["pattern"].unique()
+            if pattern != self.full_pattern and (alone is None or alone in pattern.split("+"))
+        ]
 
     def rows(self, model: str, *, split: str, pattern: str) -> pd.DataFrame:
         """Predictions of one model, by lesion in one order for all models."""
@@ -66,16 +99,32 @@ def read_tables(run_dir: Path) -> RunTables:
         modalities, folds = [str(name) for name in config["modalities"]], int(config["training"]["folds"])
     except (KeyError, TypeError, ValueError) as error:
         raise damaged("config.json", "it lacks modalities or training.folds") from error
-    predictions = _read_table(run_dir / "predictions.parquet", COLUMNS)
-    full = "+".join(modalities)
+    class_names = _class_names(config)
+    columns = score_columns(len(class_names))
+    predictions = _read_table(run_dir / "predictions.parquet", (*COLUMNS, *columns))
     if "modalities_shown" not in predictions:
         predictions["modalities_shown"] = predictions["pattern"]
     fold_table = _read_table(run_dir / "folds.csv", FOLD_COLUMNS)
-    _check_values(predictions, modalities)
+    _check_values(predictions, modalities, classes=len(class_names))
     _check_folds(fold_table, folds)
-    _check_complete(predictions, fold_table, full)
+    _check_complete(predictions, fold_table, modalities)
     tensors, embedding_rows = _read_embeddings(run_dir)
-    return RunTables(run_dir.resolve().name, run, modalities, folds, predictions, tensors, embedding_rows)
+    name = run_dir.resolve().name
+    return RunTables(name, run, modalities, folds, class_names, predictions, tensors, embedding_rows)
+
+
+def _class_names(config: dict[str, Any]) -> list[str]:
+    """Names of the classes; runs from before classes had names have two, with the names of that time."""
+    model = config.get("model", {})
+    try:
+        names = [str(name) for name in model.get("class_names") or ()]
+        classes = int(model.get("classes", len(names) or 2))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise damaged("config.json", "its model has no usable classes and class_names") from error
+    names = names or list(default_class_names(max(classes, 2)))
+    if classes < 2 or len(set(names)) != classes or len(names) != classes:
+        raise damaged("config.json", f"it has {classes} classes and the names {', '.join(names)}")
+    return names
 
 
 def damaged(name: str, reason: object) -> TrainingError:
@@ -124,14 +173,22 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return table
 
 
-def _check_values(predictions: pd.DataFrame, modalities: list[str]) -> None:
-    scores = predictions["y_score"].to_numpy(dtype=np.float64, na_value=np.nan)
+def _check_values(predictions: pd.DataFrame, modalities: list[str], *, classes: int) -> None:
+    columns = score_columns(classes)
+    scores = np.stack([predictions[name].to_numpy(np.float64, na_value=np.nan) for name in columns])
     wrong = int((~((scores >= 0.0) & (scores <= 1.0))).sum())
     if wrong:
         raise damaged("predictions.parquet", f"{wrong} scores are no probabilities (NaN or outside 0 to 1)")
-    if not predictions["y_true"].isin([0, 1]).all():
+    apart = float(np.abs(scores.sum(axis=0) - 1.0).max()) if classes > 2 else 0.0
+    if apart > SUM_TOLERANCE:
         raise damaged(
-            "predictions.parquet", "y_true holds values other than 0 and 1, and evaluation is binary"
+            "predictions.parquet",
+            f"the {classes} probabilities of a lesion differ from 1 by {apart:.3g} in sum",
+        )
+    if not predictions["y_true"].isin(range(classes)).all():
+        raise damaged(
+            "predictions.parquet",
+            f"y_true holds values other than 0 to {classes - 1}, the configured classes",
         )
     for column, known in (("split", {"validation", "test"}), ("pattern", _patterns(modalities))):
         strange = sorted(set(predictions[column]) - known)
@@ -161,8 +218,17 @@ def _check_folds(folds: pd.DataFrame, count: int) -> None:
         )
 
 
-def _check_complete(predictions: pd.DataFrame, folds: pd.DataFrame, full: str) -> None:
-    """Each model scored each test lesion once, in the fold where it was a test lesion, with one truth."""
+def _judged_modality(model: str, modalities: list[str]) -> str | None:
+    name = model.removeprefix(SINGLE)
+    return name if model.startswith(SINGLE) and name in modalities else None
+
+
+def _check_complete(predictions: pd.DataFrame, folds: pd.DataFrame, modalities: list[str]) -> None:
+    """Each model scored each test lesion once, in the fold where it was a test lesion, with one truth.
+
+    A model of one modality owes a score only for the lesions of which any model was shown that modality.
+    """
+    full = "+".join(modalities)
     keys = ["model", "fold", "split", "pattern", "lesion_id"]
     repeated = int(predictions.duplicated(keys).sum())
     if repeated:
@@ -173,17 +239,27 @@ def _check_complete(predictions: pd.DataFrame, folds: pd.DataFrame, full: str) -
     expected = {split: set(_pairs(part)) for split, part in folds.groupby("split")}
     if len({lesion for lesion, _ in expected.get("test", set())}) != len(expected.get("test", set())):
         raise _inconsistent("folds.csv tests a lesion in two folds")
-    for model, rows in predictions.loc[predictions["pattern"] == full].groupby("model"):
+    complete = predictions.loc[predictions["pattern"] == full]
+    for model, rows in complete.groupby("model"):
+        alone = _judged_modality(str(model), modalities)
+        having = None if alone is None else _lesions_with(complete, alone)
         for split in ("validation", "test"):
             found = set(_pairs(rows.loc[rows["split"] == split]))
-            if found != expected.get(split, set()):
+            wanted = {pair for pair in expected.get(split, set()) if having is None or pair[0] in having}
+            if found != wanted:
                 raise _inconsistent(
                     f"model {model} scored {len(found)} {split} lesions, and folds.csv names "
-                    f"{len(expected.get(split, set()))}; the lesions or their folds differ"
+                    f"{len(wanted)}{f' with {alone}' if alone else ''}; the lesions or their folds differ"
                 )
     without = set(predictions["model"]) - set(predictions.loc[predictions["pattern"] == full, "model"])
     if without:
         raise _inconsistent(f"model {min(without)} has no rows of pattern {full}")
+
+
+def _lesions_with(complete: pd.DataFrame, modality: str) -> set[str]:
+    """Lesions that have a modality, as any model was shown them; folds.csv does not say it."""
+    shown = complete["modalities_shown"].str.split("+")
+    return set(complete.loc[[modality in names for names in shown], "lesion_id"])
 
 
 def _pairs(table: pd.DataFrame) -> list[tuple[str, int]]:

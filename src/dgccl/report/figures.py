@@ -11,6 +11,8 @@ from dgccl.report import style, text
 from dgccl.report.style import Drawing, Line
 
 WIDTH_IN = 4.6
+LEGEND_INSIDE = 2
+"""More curves than this have their legend below the plot, where it hides none of them."""
 CHANCE_LINE: dict[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
 
@@ -21,31 +23,49 @@ def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], **CHANCE_LINE)
         for name, line in lines.items():
-            curve = models[name]["roc"]
+            curve = models[name]["roc"] or {"fpr": [], "tpr": []}
             auroc = models[name]["auroc"]
             legend = f"{text.model_name(name)} {text.estimate(auroc)}"
             axes.plot(
                 curve["fpr"], curve["tpr"], color=line.color, linestyle=line.dash, linewidth=1.8, label=legend
             )
-        axes.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-        axes.set_aspect("equal")
-        axes.grid(color=style.RULE, linewidth=0.6)
-        axes.legend(
-            loc="lower right", title="AUC (95% interval)", alignment="left", handlelength=2.2, fontsize=8.5
-        )
+        finish_roc(figure, axes, len(lines))
 
     areas = "; ".join(f"{text.model_name(n)} {text.estimate(models[n]['auroc'])}" for n in lines)
     label = f"ROC curves. Area under the curve with 95% interval: {areas}."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=WIDTH_IN, name="roc", label=label)
+    height = roc_height_in(len(lines))
+    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="roc", label=label)
     return Drawing(
         svg, label, "ROC curves of the test lesions, mean over the folds. Dotted: no discrimination."
     )
 
 
+def roc_height_in(curves: int) -> float:
+    """Height of a figure of ROC curves, with room for a legend below the plot where there are many, inches."""
+    return WIDTH_IN if curves <= LEGEND_INSIDE else WIDTH_IN + 0.25 + 0.19 * curves
+
+
+def finish_roc(figure: Figure, axes: Axes, curves: int) -> None:
+    """Axes, grid and legend of a plot of ROC curves."""
+    axes.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.set_aspect("equal")
+    axes.grid(color=style.RULE, linewidth=0.6)
+    words: dict[str, Any] = {
+        "title": "AUC (95% interval)",
+        "alignment": "left",
+        "handlelength": 2.6,
+        "fontsize": 8.5,
+    }
+    if curves <= LEGEND_INSIDE:
+        axes.legend(loc="lower right", **words)
+    else:
+        figure.legend(loc="outside lower left", **words)
+
+
 def missing_modality(
-    models: Mapping[str, Any], lines: Mapping[str, Line], *, modalities: Sequence[str]
+    models: Mapping[str, Any], lines: Mapping[str, Line], *, modalities: Sequence[str], area: str = "AUC"
 ) -> Drawing:
-    """AUC with every modality and with each one missing, with intervals."""
+    """AUC (or what `area` calls it) with every modality and with each one missing, with intervals."""
     rows: list[tuple[str, str, Mapping[str, Any]]] = []
     for name in lines:
         rows.append((name, text.pattern_name("+".join(modalities), modalities), models[name]["auroc"]))
@@ -62,7 +82,7 @@ def missing_modality(
                 previous = name
             y -= 0.9
             ticks.append((y, pattern, ""))
-            _interval_row(axes, y, entry, color=lines[name].color, filled=pattern.find("missing") < 0)
+            _interval_row(axes, y, entry, line=lines[name], filled=pattern.find("missing") < 0)
         axes.axvline(0.5, **CHANCE_LINE)
         axes.set_yticks([tick for tick, _, _ in ticks], [words for _, words, _ in ticks])
         for label, (_, _, color) in zip(axes.get_yticklabels(), ticks, strict=True):
@@ -70,24 +90,25 @@ def missing_modality(
                 label.set(color=color, fontweight="bold")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set(xlabel="AUC (95% interval)", ylim=(y - 0.6, -0.4))
+        axes.set(xlabel=f"{text.capitalized(area)} (95% interval)", ylim=(y - 0.6, -0.4))
         axes.set_xlim(min(0.45, axes.get_xlim()[0]), 1.0)
         axes.grid(axis="x", color=style.RULE, linewidth=0.6)
 
     words = "; ".join(
         f"{text.model_name(n)}, {pattern}: {text.estimate(entry)}" for n, pattern, entry in rows
     )
-    label = f"AUC by available modality with 95% interval. {words}."
+    label = f"{text.capitalized(area)} by available modality with 95% interval. {words}."
     height = 0.75 + 0.27 * (len(rows) + len(lines))
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="missing", label=label)
     caption = (
-        "The same trained models, scored on the same test lesions with a modality withheld (open circles)."
+        "The same trained models, scored on the same test lesions with a modality withheld (open marks)."
     )
     return Drawing(svg, label, caption)
 
 
-def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, color: str, filled: bool) -> None:
+def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, line: Line, filled: bool) -> None:
     """One estimate with its interval at height y, the number written at the right edge."""
+    color = line.color
     words = text.number(entry["estimate"])
     axes.text(1.03, y, words, transform=axes.get_yaxis_transform(), va="center")
     if text.is_missing(entry["estimate"]):
@@ -105,7 +126,7 @@ def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, color: str,
     axes.plot(
         entry["estimate"],
         y,
-        marker="o",
+        marker=line.marker,
         markersize=6,
         markerfacecolor=face,
         color=color,
@@ -114,17 +135,19 @@ def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, color: str,
     )
 
 
-def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
-    """AUC of every fold, one dot a fold; folds with one class have none."""
+def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line], *, area: str = "AUC") -> Drawing:
+    """AUC (or what `area` calls it) of every fold, one mark a fold and model; folds that lack a class have none."""
+    lacking = "one class,\nno AUC" if area == "AUC" else f"class lacking,\nno {area}"
+    columns = 3 if len(lines) <= 3 else 2
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for offset, (name, line) in enumerate(lines.items()):
             values = models[name]["auroc_by_fold"]
             known = [(fold, value) for fold, value in enumerate(values) if not text.is_missing(value)]
-            shift = 0.12 * (offset - (len(lines) - 1) / 2)
+            shift = min(0.12, 0.8 / len(lines)) * (offset - (len(lines) - 1) / 2)
             axes.plot(
-                [fold + shift for fold, _ in known], [value for _, value in known], marker="o", markersize=6,
+                [fold + shift for fold, _ in known], [value for _, value in known], marker=line.marker, markersize=6,
                 linestyle="none", color=line.color, label=text.model_name(name),
             )  # fmt: skip
         axes.axhline(0.5, **CHANCE_LINE)
@@ -132,16 +155,14 @@ def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
         folds = max(len(models[name]["auroc_by_fold"]) for name in lines)
         for fold in range(folds):
             if all(text.is_missing(models[name]["auroc_by_fold"][fold]) for name in lines):
-                axes.text(
-                    fold, 0.52, "one class,\nno AUC", ha="center", va="bottom", color=style.MUTED, fontsize=8
-                )
-        axes.set(xlabel="Fold", ylabel="AUC", xlim=(-0.5, folds - 0.5))
+                axes.text(fold, 0.52, lacking, ha="center", va="bottom", color=style.MUTED, fontsize=8)
+        axes.set(xlabel="Fold", ylabel=text.capitalized(area), xlim=(-0.5, folds - 0.5))
         axes.set_ylim(min(0.4, axes.get_ylim()[0]), 1.02)
         axes.grid(axis="y", color=style.RULE, linewidth=0.6)
-        figure.legend(loc="outside upper left", ncols=3, handletextpad=0.1, labelcolor="linecolor")
+        figure.legend(loc="outside upper left", ncols=columns, handletextpad=0.1, labelcolor="linecolor")
 
-    label = "AUC of each fold's test lesions, by model. The numbers are in the table by fold."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=2.9, name="folds", label=label)
-    return Drawing(
-        svg, label, "AUC of each test fold. The spread shows how much one small test set can mislead."
-    )
+    label = f"{text.capitalized(area)} of each fold's test lesions, by model. The numbers are in the table by fold."
+    height = 2.7 + 0.2 * -(-len(lines) // columns)
+    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="folds", label=label)
+    caption = f"{text.capitalized(area)} of each test fold. The spread shows how much one small test set can mislead."
+    return Drawing(svg, label, caption)

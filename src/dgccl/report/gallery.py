@@ -1,6 +1,6 @@
 """The lesion gallery: which lesions are shown, and their CT, PET and fused pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dgccl.cohort import Cohort, LesionArrays
+from dgccl.config import score_columns
 from dgccl.report import text
-from dgccl.report.style import CLASS_NAMES, render_png
+from dgccl.report.style import ClassStyle, render_png
 from dgccl.types import Mask
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)
@@ -46,10 +47,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Case:
-    """One lesion of the gallery with its pictures and facts."""
+    """One lesion of the gallery with its pictures and facts; `css` is the style of its true class."""
 
     lesion_id: str
-    true_class: str
+    css: str
     facts: tuple[tuple[str, str], ...]
     pictures: tuple[Picture, ...]
 
@@ -69,56 +70,91 @@ def build_gallery(
     thresholds: Sequence[float | None],
     *,
     modalities: Sequence[str],
+    classes: Sequence[ClassStyle],
+    windows: Mapping[str, tuple[float, float]] | None = None,
     per_group: int = 3,
 ) -> list[Group]:
-    """The surest correct lesions and the worst mistakes of both classes.
+    """The surest correct lesions and the worst mistakes of every class.
 
     Args:
         cohort: gives arrays and measures.
         rows: test predictions of one model, every modality present.
-        thresholds: threshold of each fold, chosen on validation; lesions of a fold without one are no call.
+        thresholds: of two classes the threshold of each fold, chosen on validation; lesions of a fold without one are
+            no call. Of more, nothing: a lesion is called the class of its highest probability.
         modalities: names of the modalities, for the gate weights.
+        classes: in the order of the labels.
+        windows: values shown black and white of each image beside CT and PET, in the unit of `dgccl.intensity`.
         per_group: lesions in each group.
     """
-    threshold = np.asarray(thresholds, dtype=float)[rows["fold"].to_numpy(int)]
-    rows, threshold = rows.loc[np.isfinite(threshold)], threshold[np.isfinite(threshold)]
-    called = (rows["y_score"].to_numpy(float) >= threshold).astype(int)
-    correct = called == rows["y_true"].to_numpy(int)
-    kinds = (
-        ("Surest correct: malignant", 1, True, False), ("Surest correct: benign", 0, True, True),
-        ("Worst mistakes: malignant, called benign", 1, False, True),
-        ("Worst mistakes: benign, called malignant", 0, False, False),
-    )  # fmt: skip
+    binary = len(classes) == 2
+    rows = _called(rows, thresholds, columns=score_columns(len(classes)))
     groups = []
-    for title, label, right, lowest_first in kinds:
-        chosen = rows.loc[(rows["y_true"] == label) & (correct == right)]
-        chosen = chosen.sort_values(["y_score", "lesion_id"], ascending=[lowest_first, True]).head(per_group)
-        cases = tuple(_case(cohort, row, modalities) for row in chosen.to_dict("records"))
-        groups.append(
-            Group(title, cases, "" if cases else "There is no lesion of this kind in the test predictions.")
-        )
+    for right in (True, False):
+        for label in (1, 0) if binary else range(len(classes)):
+            kind = classes[label]
+            otherwise = classes[1 - label].name if binary else "otherwise"
+            title = (
+                f"Surest correct: {kind.name}"
+                if right
+                else f"Worst mistakes: {kind.name}, called {otherwise}"
+            )
+            chosen = rows.loc[(rows["y_true"] == label) & ((rows["called"] == label) == right)]
+            chosen = chosen.sort_values(["own", "lesion_id"], ascending=[not right, True]).head(per_group)
+            cases = tuple(
+                _case(cohort, row, modalities, classes, windows or {}) for row in chosen.to_dict("records")
+            )
+            empty = "" if cases else "There is no lesion of this kind in the test predictions."
+            groups.append(Group(title, cases, empty))
     return groups
 
 
-def _case(cohort: Cohort, row: Mapping[str, Any], modalities: Sequence[str]) -> Case:
+def _called(
+    rows: pd.DataFrame, thresholds: Sequence[float | None], *, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Rows with the class that each lesion is called, and `own`, which ranks lesions by the score of their truth."""
+    truth = rows["y_true"].to_numpy(int)
+    if len(columns) > 1:
+        scores = rows[list(columns)].to_numpy(float)
+        return rows.assign(called=scores.argmax(axis=1), own=scores[np.arange(len(rows)), truth])
+    score = rows[columns[0]].to_numpy(float)
+    threshold = np.asarray(thresholds, dtype=float)[rows["fold"].to_numpy(int)]
+    found = rows.assign(called=(score >= threshold).astype(int), own=np.where(truth == 1, score, -score))
+    return found.loc[np.isfinite(threshold)]
+
+
+def _case(
+    cohort: Cohort,
+    row: Mapping[Hashable, Any],
+    modalities: Sequence[str],
+    classes: Sequence[ClassStyle],
+    windows: Mapping[str, tuple[float, float]],
+) -> Case:
     lesion = cohort.lesions.set_index("lesion_id").loc[row["lesion_id"]]
     gates = [
         f"{text.modality_name(name)} {text.number(row[f'gate_{name}'], digits=2)}"
         for name in modalities
         if not text.is_missing(row.get(f"gate_{name}"))
     ]
+    truth = classes[row["y_true"]]
+    score = text.number(row["y_score"] if len(classes) == 2 else row["own"])
+    called = () if len(classes) == 2 else (("Called", classes[row["called"]].name),)
     facts = (
-        ("Score", text.number(row["y_score"])),
-        ("Truth", CLASS_NAMES[row["y_true"]]),
+        ("Score" if len(classes) == 2 else "Score of truth", score),
+        ("Truth", truth.name),
+        *called,
         ("Gate", ", ".join(gates) or "no gate"),
         ("Diameter", _with_unit(lesion["diameter_mm"], "mm")),
         ("SUVmax", _with_unit(lesion["suv_max"], "g/mL")),
         ("Fold", str(row["fold"])),
     )
-    pictures = draw_pictures(
-        cohort.arrays(row["lesion_id"]), box_mm=float(lesion["box_mm"]), name=row["lesion_id"]
-    )
-    return Case(row["lesion_id"], CLASS_NAMES[row["y_true"]], facts, pictures)
+    pictures: tuple[Picture, ...] = ()
+    if not cohort.is_table:
+        arrays, place = (
+            cohort.arrays(row["lesion_id"]),
+            {"box_mm": float(lesion["box_mm"]), "name": row["lesion_id"]},
+        )
+        pictures = (*draw_pictures(arrays, **place), *draw_others(arrays, windows, **place))
+    return Case(row["lesion_id"], truth.css, facts, pictures)
 
 
 def _with_unit(value: float, unit: str) -> str:
@@ -143,13 +179,7 @@ def draw_pictures(arrays: LesionArrays, *, box_mm: float, name: str) -> tuple[Pi
         name: the lesion, for the text alternative.
     """
     ct, pet = arrays.ct_hu, arrays.suv_bw
-    mask, size = (
-        (arrays.mask_ct, len(ct)) if ct is not None else (arrays.mask_pet, len(pet) if pet is not None else 1)
-    )
-    height = (
-        central_index(mask, size) + 0.5
-    ) / size  # as a share of the box, so that it names a slice of both grids
-    half = box_mm / 2
+    height, half = _height(arrays), box_mm / 2
     extent = (-half, half, half, -half)
     window = LUNG_WINDOW_HU
     if ct is not None and float(np.median(ct)) > AIR_FILLED_HU:
@@ -197,6 +227,50 @@ def draw_pictures(arrays: LesionArrays, *, box_mm: float, name: str) -> tuple[Pi
         picture("PET", ("PET",), suv, "gray"),
         picture("Fused", ("CT", "PET"), suv, "heat"),
     )
+
+
+def draw_others(
+    arrays: LesionArrays, windows: Mapping[str, tuple[float, float]], *, box_mm: float, name: str
+) -> list[Picture]:
+    """Axial picture of each image beside CT and PET at the height of theirs, with the outline.
+
+    Args:
+        arrays: images on grids that cover one box.
+        windows: values shown black and white, by the image's name; only these images are drawn.
+        box_mm: edge of the box, mm.
+        name: the lesion, for the text alternative.
+    """
+    height, half = _height(arrays), box_mm / 2
+    outline = _plane(arrays.mask_ct if arrays.mask_ct is not None else arrays.mask_pet, height)
+    extent = (-half, half, half, -half)
+    pictures = []
+    for image, (low, high) in windows.items():
+        title, plane = text.modality_name(image), _plane(arrays.others.get(image), height)
+        if plane is None:
+            pictures.append(Picture("", title, f"{title} not available"))
+            continue
+
+        def draw(figure: Figure, *, plane: np.ndarray = plane, low: float = low, high: float = high) -> None:
+            axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+            axes.set_axis_off()
+            axes.imshow(plane, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
+            if outline is not None:
+                _outline(axes, outline, half)
+            axes.set(xlim=extent[:2], ylim=extent[2:])
+
+        scale = f"{text.number(low, digits=1)} to {text.number(high, digits=1)}"
+        words = f"Axial {title} of lesion {name}, robust z-score {scale}"
+        pictures.append(Picture(render_png(draw, size_px=PICTURE_PX), title, words, scale))
+    return pictures
+
+
+def _height(arrays: LesionArrays) -> float:
+    """Where the outline is largest, as a share of the box, so that it names a slice of every grid."""
+    first, mask = arrays.ct_hu, arrays.mask_ct
+    if first is None:
+        first, mask = arrays.suv_bw, arrays.mask_pet
+    size = 1 if first is None else len(first)
+    return (central_index(mask, size) + 0.5) / size
 
 
 def _plane(array: Shaped[np.ndarray, "z y x"] | None, height: float) -> Shaped[np.ndarray, "y x"] | None:

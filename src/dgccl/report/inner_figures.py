@@ -11,54 +11,66 @@ from matplotlib.ticker import MaxNLocator
 
 from dgccl.report import style, text
 from dgccl.report.figures import CHANCE_LINE, WIDTH_IN
-from dgccl.report.style import CLASS_COLORS, CLASS_MARKERS, CLASS_NAMES, Drawing, Line
+from dgccl.report.style import ClassStyle, Drawing, Line
+
+LABELS_ACROSS = 52
+"""Characters of tick labels that fit side by side below a figure of `WIDTH_IN`."""
 
 
 def gate_weights(
-    name: str, rows: pd.DataFrame, gate: Mapping[str, Any], *, modalities: Sequence[str]
+    name: str,
+    rows: pd.DataFrame,
+    gate: Mapping[str, Any],
+    *,
+    modalities: Sequence[str],
+    classes: Sequence[ClassStyle],
 ) -> Drawing:
-    """Gate weights by class: box from the stored quartiles, one dot a lesion."""
-    ks = gate["ks"]
+    """Gate weights by class: box from the stored quartiles, one mark a lesion."""
+    step = len(classes) + 0.6
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         ticks = []
         for group, modality in enumerate(modalities):
-            for index, kind in enumerate(CLASS_NAMES):
-                x = group * 2.6 + index
+            for index, kind in enumerate(classes):
+                x = group * step + index
                 values = rows.loc[rows["y_true"] == index, f"gate_{modality}"].to_numpy(float)
-                _box(axes, x, gate["by_class"][kind][modality], values, kind=kind)
-                ticks.append((x, kind))
+                _box(axes, x, gate["by_class"][kind.name][modality], values, kind=kind)
+                ticks.append((x, kind.name))
             axes.text(
-                group * 2.6 + 0.5, 1.03, f"{text.modality_name(modality)} weight", ha="center",
+                group * step + (len(classes) - 1) / 2, 1.03, f"{text.modality_name(modality)} weight", ha="center",
                 fontweight="bold", transform=axes.get_xaxis_transform(),
             )  # fmt: skip
-        axes.set_xticks([x for x, _ in ticks], [kind for _, kind in ticks])
+        crowded = sum(len(kind) + 2 for _, kind in ticks) > LABELS_ACROSS
+        turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+        axes.set_xticks([x for x, _ in ticks], [kind for _, kind in ticks], **turned)
         axes.tick_params(axis="x", length=0)
         axes.set(ylabel="Gate weight", ylim=(-0.02, 1.02), xlim=(-0.7, ticks[-1][0] + 0.7))
         axes.grid(axis="y", color=style.RULE, linewidth=0.6)
 
     medians = "; ".join(
-        f"{kind}, {text.modality_name(m)}: median {text.number(gate['by_class'][kind][m]['median'])}"
-        for kind in CLASS_NAMES
+        f"{kind.name}, {text.modality_name(m)}: median {text.number(gate['by_class'][kind.name][m]['median'])}"
+        for kind in classes
         for m in modalities
     )
-    test = f"Kolmogorov-Smirnov statistic {text.number(ks['statistic'])}, {text.relation(ks['p'])}"
+    test = text.gate_test(gate)
     label = f"Gate weights of {text.model_words(name)} by class. {medians}. {test}."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=3.5, name=f"gate-{name}", label=label)
     caption = (
         f"Gate weights of {text.model_words(name)} on the test lesions, by true class: quartiles and every lesion. "
-        f"Benign against malignant: {test}."
+        f"Between the classes: {test}."
     )
     return Drawing(svg, label, caption)
 
 
-def _box(axes: Axes, x: float, box: Mapping[str, float | None], values: np.ndarray, *, kind: str) -> None:
+def _box(
+    axes: Axes, x: float, box: Mapping[str, float | None], values: np.ndarray, *, kind: ClassStyle
+) -> None:
     """A box of quartiles with the single values beside each other inside it."""
-    color = CLASS_COLORS[kind]
+    color = kind.color
     spread = np.random.default_rng(len(values)).uniform(-0.28, 0.28, len(values))
     axes.plot(
-        x + spread, values, linestyle="none", marker=CLASS_MARKERS[kind], markersize=3.2, color=color, alpha=0.45,
+        x + spread, values, linestyle="none", marker=kind.marker, markersize=3.2, color=color, alpha=0.45,
         markeredgewidth=0,
     )  # fmt: skip
     q1, median, q3 = box["q1"], box["median"], box["q3"]
@@ -71,8 +83,9 @@ def _box(axes: Axes, x: float, box: Mapping[str, float | None], values: np.ndarr
     axes.plot([x - 0.36, x + 0.36], [median, median], color=color, linewidth=2.4, solid_capstyle="butt")
 
 
-def training(name: str, history: pd.DataFrame, line: Line) -> Drawing:
-    """Loss and validation AUC over the epochs, one thin line a fold."""
+def training(name: str, history: pd.DataFrame, line: Line, *, area: str = "AUC") -> Drawing:
+    """Loss and validation AUC (or what `area` calls it) over the epochs, one thin line a fold."""
+    words = text.capitalized(area)
 
     def draw(figure: Figure) -> None:
         loss, auroc = figure.subplots(2, 1, sharex=True)
@@ -91,15 +104,17 @@ def training(name: str, history: pd.DataFrame, line: Line) -> Drawing:
         loss.set_ylabel("Loss")
         loss.legend(loc="upper right", ncols=2, labelcolor="linecolor", handlelength=1.4)
         loss.margins(y=0.18)
-        auroc.set_title(f"{text.model_name(name)}: AUC on validation")
-        auroc.set(xlabel="Epoch", ylabel="AUC", ylim=(min(0.4, auroc.get_ylim()[0]), 1.02))
+        auroc.set_title(f"{text.model_name(name)}: {area} on validation")
+        auroc.set(xlabel="Epoch", ylabel=words, ylim=(min(0.4, auroc.get_ylim()[0]), 1.02))
         auroc.axhline(0.5, **CHANCE_LINE)
         auroc.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         for axes in (loss, auroc):
             axes.grid(color=style.RULE, linewidth=0.6)
 
     folds = history["fold"].nunique()
-    label = f"Training and validation loss, and validation AUC, of {text.model_name(name)} over the epochs."
+    label = (
+        f"Training and validation loss, and validation {area}, of {text.model_name(name)} over the epochs."
+    )
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=4.2, name=f"training-{name}", label=label)
     return Drawing(
         svg, label, f"{text.model_name(name)}: one line for each of the {text.count(folds, 'fold')}."
@@ -113,8 +128,11 @@ COSINE_ROWS = {
 }
 
 
-def cosine(cosines: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line]) -> Drawing:
-    """Cosine similarity of the embeddings of two modalities: mean and standard deviation."""
+def cosine(
+    cosines: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line], *, modalities: Sequence[str]
+) -> Drawing:
+    """Cosine similarity of the embeddings of the first two modalities: mean and standard deviation."""
+    pair = text.listing([text.modality_name(modality) for modality in modalities[:2]])
     rows = [(name, key) for name in cosines for key in COSINE_ROWS if cosines[name].get(key)]
 
     def draw(figure: Figure) -> None:
@@ -128,44 +146,52 @@ def cosine(cosines: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line]) 
             if not text.is_missing(sd):
                 axes.plot([mean - sd, mean + sd], [y, y], color=color, linewidth=1.6)
             face = color if key == "paired" else "white"
-            axes.plot(mean, y, marker="o", markersize=6, markerfacecolor=face, color=color, zorder=3)
+            axes.plot(
+                mean, y, marker=lines[name].marker, markersize=6, markerfacecolor=face, color=color, zorder=3
+            )
         many = len(cosines) > 1
         names = [f"{text.model_name(n)}, {COSINE_ROWS[k]}" if many else COSINE_ROWS[k] for n, k in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set(xlabel="Cosine similarity, CT and PET (mean ± s.d.)", ylim=(len(rows) - 0.4, -0.6))
+        axes.set(xlabel=f"Cosine similarity, {pair} (mean ± s.d.)", ylim=(len(rows) - 0.4, -0.6))
         axes.set_xlim(min(-0.05, axes.get_xlim()[0]), 1.0)
         axes.axvline(0.0, **CHANCE_LINE)
         axes.grid(axis="x", color=style.RULE, linewidth=0.6)
 
     words = "; ".join(f"{COSINE_ROWS[k]}: {text.spread(cosines[n][k])}" for n, k in rows)
-    label = f"Cosine similarity of CT and PET embeddings. {words}."
+    label = f"Cosine similarity of {pair} embeddings. {words}."
     svg = style.render_svg(
         draw, width_in=WIDTH_IN, height_in=0.8 + 0.34 * len(rows), name="cosine", label=label
     )
-    caption = f"Agreement of the CT and PET embeddings of the test lesions, mean ± standard deviation. Cosine {words}."
+    caption = (
+        f"Agreement of the {pair} embeddings of the test lesions, mean ± standard deviation. Cosine {words}."
+    )
     return Drawing(svg, label, caption)
 
 
-def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Drawing:
+def embedding_map(
+    name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]], classes: Sequence[ClassStyle]
+) -> Drawing:
     """One small map a fold, colored by class.
 
     Args:
         name: the model.
         layouts: for each fold the positions, shape (n, 2), and `y_true`, shape (n,).
+        classes: in the order of the labels.
     """
     columns = min(len(layouts), 3)
-    height = 1.6 * -(-len(layouts) // columns) + 0.35
+    across = min(3, len(classes), max(1, LABELS_ACROSS // (max(len(kind.name) for kind in classes) + 6)))
+    height = 1.6 * -(-len(layouts) // columns) + 0.15 + 0.2 * -(-len(classes) // across)
 
     def draw(figure: Figure) -> None:
         grid = figure.subplots(-(-len(layouts) // columns), columns, squeeze=False).ravel()
         for axes, (fold, (layout, y_true)) in zip(grid, sorted(layouts.items()), strict=False):
-            for index, kind in enumerate(CLASS_NAMES):
+            for index, kind in enumerate(classes):
                 chosen = y_true == index
                 axes.plot(
-                    layout[chosen, 0], layout[chosen, 1], linestyle="none", marker=CLASS_MARKERS[kind],
-                    markersize=4.5, color=CLASS_COLORS[kind], alpha=0.75, markeredgewidth=0, label=kind,
+                    layout[chosen, 0], layout[chosen, 1], linestyle="none", marker=kind.marker,
+                    markersize=4.5, color=kind.color, alpha=0.75, markeredgewidth=0, label=kind.name,
                 )  # fmt: skip
             axes.set(xticks=[], yticks=[], xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), title=f"Fold {fold}")
             axes.set_aspect("equal")
@@ -173,7 +199,7 @@ def embedding_map(name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]
         for axes in grid[len(layouts) :]:
             axes.set_axis_off()
         handles, names = grid[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
+        figure.legend(handles, names, loc="outside lower center", ncols=across)
 
     label = f"t-SNE maps of the fused embeddings of {text.model_words(name)}, one for each fold, by class."
     svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name=f"map-{name}", label=label)

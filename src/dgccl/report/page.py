@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
-from dgccl.report import figures, inner_figures, qc, style, tables, text
+from dgccl.report import class_figures, class_tables, figures, inner_figures, qc, style, tables, text
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
 from dgccl.report.gallery import Group, build_gallery
 from dgccl.report.published import published_table
@@ -67,7 +67,7 @@ def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
 
 def render_page(run: RunFiles, *, cohort: Cohort) -> str:
     """The page as HTML text; the same input gives the same text."""
-    lines = style.model_lines(run.models)
+    lines, classes = style.model_lines(run.models), style.class_styles(run.class_names)
     meta = run.results["meta"]
     environment = Environment(
         loader=PackageLoader("dgccl.report"),
@@ -78,9 +78,11 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
     )
     return environment.get_template("report.html.j2").render(
         meta=meta,
+        title=_title(run),
+        classes=classes,
         kind=meta["data_kind"],
         size=f"{text.count(meta['n_lesions'], 'lesion')} of {text.count(meta['n_patients'], 'patient')} "
-        f"({meta['n_malignant']} malignant, {meta['n_benign']} benign), {text.count(int(meta['folds']), 'fold')}",
+        f"({text.class_counts(meta['n_by_class'])}), {text.count(int(meta['folds']), 'fold')}",
         bands=[
             f"{meta['data_kind']} data",
             *(band.replace("_", " ") for band in meta["bands"] if band != "phantom"),
@@ -93,32 +95,59 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
             _modalities(run, lines),
             _training(run, lines),
             _gallery(run, cohort),
-            _cohort(cohort),
+            _cohort(run, cohort),
             _provenance(run, cohort),
             Section("limitations", "Limitations", points=tuple(limitations(run))),
         ],
-        colors={"ink": style.INK, "muted": style.MUTED, "rule": style.RULE} | style.CLASS_COLORS,
+        colors={"ink": style.INK, "muted": style.MUTED, "rule": style.RULE},
     )
+
+
+def _title(run: RunFiles) -> str:
+    """What was told apart, from what."""
+    *first, last = run.class_names
+    kinds = (
+        f"{', '.join(first)} or {last}" if len(run.class_names) <= 5 else f"{len(run.class_names)} classes"
+    )
+    return f"DG-CCL on {text.listing([text.modality_name(name) for name in run.modalities])}: {kinds}"
 
 
 def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     models = run.results["models"]
     shown = [tables.comparisons(run)] if run.results["delong"] else []
-    notes = () if shown else ("Only one model was trained, so that there is nothing to compare it with.",)
+    notes = [] if shown else ["No model was compared with another, since only one was trained."]
+    if len(run.models) > 1 and not shown:
+        notes = ["No two models could be compared; the warnings at the head say why."]
+    folds = figures.fold_auroc(models, lines, area=text.area_name(len(run.class_names)))
+    drawings: list[Drawing]
+    if len(run.class_names) == 2:
+        drawings = [figures.roc(models, lines), folds]
+        shown += [published_table(run), tables.confusion(run, lines)]
+    else:
+        primary, classes = run.models[0], style.class_styles(run.class_names)
+        drawings = [
+            draw(primary, models[primary], classes)
+            for draw in (class_figures.roc_by_class, class_figures.confusion)
+        ]
+        drawings.append(folds)
+        notes.append(run.results["published_note"])
+        shown = [class_tables.area_by_class(run, lines), *shown]
+        shown += [class_tables.rates_by_class(run, lines), class_tables.confusion(run, lines)]
     return Section(
         "results",
         "Discrimination",
-        notes=notes,
-        drawings=(figures.roc(models, lines), figures.fold_auroc(models, lines)),
-        tables=(*shown, published_table(run), tables.confusion(run, lines), tables.by_fold(run, lines)),
+        notes=tuple(notes),
+        drawings=tuple(drawings),
+        tables=(*shown, tables.by_fold(run, lines)),
     )
 
 
 def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     models, modalities = run.results["models"], run.modalities
+    classes, area = style.class_styles(run.class_names), text.area_name(len(run.class_names))
     drawings, notes, shown = [], [], []
     if any(models[name]["patterns"] for name in lines):
-        drawings.append(figures.missing_modality(models, lines, modalities=modalities))
+        drawings.append(figures.missing_modality(models, lines, modalities=modalities, area=area))
         shown.append(tables.missing_modality(run, lines))
     else:
         notes.append(
@@ -126,22 +155,28 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         )
     cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
     if cosines:
-        drawings.append(inner_figures.cosine(cosines, lines))
+        drawings.append(inner_figures.cosine(cosines, lines, modalities=modalities))
     gates = {name: models[name]["gate"] for name in lines if models[name]["gate"] is not None}
     drawings += [
-        inner_figures.gate_weights(name, run.complete_rows(name), gate, modalities=modalities)
+        inner_figures.gate_weights(
+            name, run.complete_rows(name), gate, modalities=modalities, classes=classes
+        )
         for name, gate in gates.items()
     ]
     if gates:
         shown.append(tables.gate_weights(run, gates))
+    pair = "-".join(text.modality_name(name) for name in modalities[:2])
     for found, words in (
         (gates, "no gate, hence no gate weights"),
-        (cosines, "no CT-PET cosine similarity in the results"),
+        (cosines, f"no {pair} cosine similarity in the results"),
     ):
         lacking = [text.model_name(name) for name in lines if name not in found]
         if lacking:
             notes.append(f"{text.listing(lacking)}: {words}.")
-    for name in lines:
+    without = [text.model_words(name) for name in lines if name not in run.fused]
+    if without:
+        notes.append(f"The run stores no fused embeddings of {text.listing(without)}, hence no t-SNE map.")
+    for name in (name for name in lines if name in run.fused):
         maps, said = embedding_maps(run, name)
         drawings += maps
         notes += said
@@ -156,15 +191,14 @@ def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         if history.empty:
             notes.append(f"history.csv has no training history of {text.model_words(name)}.")
         else:
-            drawings.append(inner_figures.training(name, history, line))
+            area = text.area_name(len(run.class_names))
+            drawings.append(inner_figures.training(name, history, line, area=area))
     return Section("training", "Training", notes=tuple(notes), drawings=tuple(drawings))
 
 
 def embedding_maps(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
-    """The t-SNE map of one model, and what had to be left out of it."""
-    fused = run.fused.get(name)
-    if fused is None:
-        return [], [f"The run stores no fused embeddings of {text.model_words(name)}, hence no t-SNE map."]
+    """The t-SNE map of one model that has fused embeddings, and what had to be left out of it."""
+    fused = run.fused[name]
     fold, y_true = (fused.rows[name].to_numpy(np.int64) for name in ("fold", "y_true"))
     layouts, small = {}, []
     for number in np.unique(fold).tolist():
@@ -180,7 +214,8 @@ def embedding_maps(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
             f"No t-SNE map of {text.model_words(name)} for {folds}: fewer than {SMALLEST_MAP} test lesions have "
             "no neighborhoods to show."
         )
-    return ([inner_figures.embedding_map(name, layouts)] if layouts else []), notes
+    classes = style.class_styles(run.class_names)
+    return ([inner_figures.embedding_map(name, layouts, classes)] if layouts else []), notes
 
 
 def _gallery(run: RunFiles, cohort: Cohort) -> Section:
@@ -190,24 +225,35 @@ def _gallery(run: RunFiles, cohort: Cohort) -> Section:
         run.test_rows(primary),
         run.results["models"][primary]["threshold_by_fold"],
         modalities=run.modalities,
+        classes=style.class_styles(run.class_names),
+        windows=_windows(run),
     )
-    lead = (
-        f"Test lesions as {text.model_name(primary)} scored them (score: probability of malignancy). One axial plane, "
-        "where the outline (blue) is largest; the patient's left is on the right of the picture. CT in the lung "
-        "window, or in the soft-tissue window where the box holds no lung. PET as SUVbw, white to black."
-    )
+    score = run.class_names[1] if len(run.class_names) == 2 else "the true class"
+    lead = f"Test lesions as {text.model_name(primary)} scored them (score: probability of {score})."
+    if not cohort.is_table:
+        lead += (
+            " One axial plane, where the outline (blue) is largest; the patient's left is on the right of the picture. "
+            "CT in the lung window, or in the soft-tissue window where the box holds no lung. PET as SUVbw, white to "
+            "black."
+        )
+    if _windows(run):
+        lead += " Other images as robust z-scores (0: typical tissue), in the window that the networks see."
     return Section("gallery", "Lesions: surest and worst", lead, groups=tuple(groups))
 
 
-def _cohort(cohort: Cohort) -> Section:
+def _windows(run: RunFiles) -> dict[str, tuple[float, float]]:
+    """Windows of the images that have no scale of their own, such as MR."""
+    modalities = run.config["modalities"].items()
+    return {name: tuple(m["window"]) for name, m in modalities if m["quantity"] == "intensity"}
+
+
+def _cohort(run: RunFiles, cohort: Cohort) -> Section:
     said, decisions = qc.decisions(cohort)
     outcome = cohort.manifest.get("outcome", "label")
-    said += (
-        f" Malignant stands for label 1 and benign for label 0 of the column {outcome!r} in the label table."
-    )
-    return Section(
-        "cohort", "Cohort and quality control", said, tables=(tables.cohort_by_class(cohort), *decisions)
-    )
+    labels = text.listing([f"{index} is {name}" for index, name in enumerate(run.class_names)])
+    said += f" Labels of the column {outcome!r} in the label table: {labels}."
+    shown = (tables.cohort_by_class(cohort, run.class_names), *decisions)
+    return Section("cohort", "Cohort and quality control", said, tables=shown)
 
 
 def _provenance(run: RunFiles, cohort: Cohort) -> Section:

@@ -29,7 +29,9 @@ def _auroc(name: str) -> Reader:
 def _gate_median(kind: str, modality: str) -> Reader:
     def read(results: Mapping[str, Any]) -> str | None:
         gate = _model(results, "dgccl", "gate")
-        return text.number(gate["by_class"][kind][modality]["median"]) if gate else None
+        if not gate or modality not in gate["by_class"].get(kind, {}):
+            return None
+        return text.number(gate["by_class"][kind][modality]["median"])
 
     return read
 

@@ -32,6 +32,8 @@ def decisions(cohort: Cohort) -> tuple[str, list[Table]]:
         )
     if len(others):
         tables.append(_single(others, f"Other decisions of ingestion ({len(others)})", folded=True))
+    if cohort.is_table:
+        return "The lesions are rows of a table: nothing was ingested, and nobody refused.", tables
     if refused.empty:
         return "Ingestion refused no patient.", tables
     patients = refused["study_code"].nunique()

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from dgccl.config import score_columns
 from dgccl.errors import TrainingError
 from dgccl.evaluation import load_results
 
@@ -24,8 +25,8 @@ PREDICTION_COLUMNS = (
     "pattern",
     "modalities_shown",
     "y_true",
-    "y_score",
 )
+"""Columns of the predictions table that the report needs, beside those of the scores (`config.score_columns`)."""
 HISTORY_COLUMNS = ("model", "fold", "epoch", "train_loss", "validation_loss", "validation_auroc")
 
 
@@ -61,6 +62,11 @@ class RunFiles:
         return list(self.config["modalities"])
 
     @property
+    def class_names(self) -> list[str]:
+        """Names of the classes in the order of their labels."""
+        return list(self.results["meta"]["n_by_class"])
+
+    @property
     def full_pattern(self) -> str:
         """The pattern in which every modality is present."""
         return "+".join(self.modalities)
@@ -88,12 +94,14 @@ def read_run(run_dir: Path) -> RunFiles:
     Raises:
         TrainingError: a file is absent, damaged or lacks a column.
     """
+    results = load_results(run_dir).to_json()
+    columns = (*PREDICTION_COLUMNS, *score_columns(len(results["meta"]["n_by_class"])))
     return RunFiles(
-        results=load_results(run_dir).to_json(),
+        results=results,
         config=_read_json(run_dir / "config.json", verb="train"),
         run=_read_json(run_dir / "run.json", verb="train"),
         environment=_read_json(run_dir / "environment.json", verb="train"),
-        predictions=_read_table(run_dir / "predictions.parquet", PREDICTION_COLUMNS),
+        predictions=_read_table(run_dir / "predictions.parquet", columns),
         history=_read_table(run_dir / "history.csv", HISTORY_COLUMNS),
         fused=_read_fused(run_dir),
     )

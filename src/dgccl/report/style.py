@@ -18,14 +18,29 @@ from matplotlib.figure import Figure
 INK = "#1f2933"
 MUTED = "#5f6b7a"
 RULE = "#d9dee4"
-CLASS_NAMES = ("benign", "malignant")
-CLASS_COLORS = {"benign": "#009E73", "malignant": "#D55E00"}
-CLASS_MARKERS = {"benign": "o", "malignant": "^"}
 
-_MODEL_LINES = {"dgccl": ("#0072B2", "-"), "late_fusion": ("#CC79A7", "--")}
+CLASS_STYLES = (
+    ("#009E73", "o"), ("#D55E00", "^"), ("#0072B2", "s"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),
+)  # fmt: skip
+"""Color and marker of the classes in the order of their labels; beyond these the colors come again."""
+_MORE_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+
+MODEL_LINES = {
+    "dgccl": ("#0072B2", "-", "o"),
+    "gated_residual": ("#BB4444", "-.", "s"),
+    "early_fusion": ("#33AA77", (0, (5, 1)), "^"),
+    "late_fusion": ("#CC79A7", "--", "D"),
+    "summed_logits": ("#885500", (0, (7, 2)), "v"),
+    "concatenation": ("#999922", (0, (3, 1, 1, 1)), "P"),
+    "cross_attention": ("#441166", (0, (5, 1, 1, 1, 1, 1)), "X"),
+    "product_of_experts": ("#660033", (0, (2, 1)), "p"),
+    "single_ct": ("#665566", ":", "<"),
+    "single_pet": ("#223300", (0, (1, 1)), ">"),
+}
+"""Color, dashes and marker of every known model, the same in every report. Any two colors are at least 18 apart in
+CIELAB as seen with protanopia, deuteranopia and tritanopia, and have a contrast of 2.9 or more to white."""
 _MORE_LINES = (
-    ("#E69F00", "-."), ("#56B4E9", (0, (5, 1))), ("#595959", ":"), ("#8A6D00", (0, (3, 1, 1, 1))),
-    ("#004C73", (0, (1, 1))), ("#994F7A", (0, (7, 2))),
+    ("#E69F00", "-.", "s"), ("#56B4E9", (0, (5, 1)), "^"), ("#595959", "--", "v"), ("#994F7A", (0, (7, 2)), "D"),
 )  # fmt: skip
 
 _RC: Any = {  # matplotlib's stubs want a literal type for each key
@@ -60,6 +75,21 @@ class Line:
 
     color: str
     dash: str | tuple[int, tuple[int, ...]]
+    marker: str
+
+
+@dataclass(frozen=True)
+class ClassStyle:
+    """How one class is called and drawn, in every figure and table.
+
+    Attributes:
+        css: class name in the page's style sheet.
+    """
+
+    name: str
+    color: str
+    marker: str
+    css: str
 
 
 @dataclass(frozen=True)
@@ -73,9 +103,20 @@ class Drawing:
 
 def model_lines(models: Sequence[str]) -> dict[str, Line]:
     """One line style a model: its own for the known ones, the next free one for any other."""
-    others = [name for name in models if name not in _MODEL_LINES]
+    others = [name for name in models if name not in MODEL_LINES]
     extra = {name: _MORE_LINES[index % len(_MORE_LINES)] for index, name in enumerate(others)}
-    return {name: Line(*(_MODEL_LINES | extra)[name]) for name in models}
+    return {name: Line(*(MODEL_LINES | extra)[name]) for name in models}
+
+
+def class_styles(names: Sequence[str]) -> list[ClassStyle]:
+    """One style a class, in the order of the labels."""
+    styles = []
+    for index, name in enumerate(names):
+        again, place = divmod(index, len(CLASS_STYLES))
+        color, marker = CLASS_STYLES[place]
+        marker = _MORE_MARKERS[(place + again) % len(_MORE_MARKERS)] if again else marker
+        styles.append(ClassStyle(name, color, marker, f"class-{index}"))
+    return styles
 
 
 def render_svg(

@@ -8,10 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from dgccl.cohort import Cohort
+from dgccl.cohort import Cohort, image_flag
 from dgccl.report import text
 from dgccl.report.run_files import RunFiles
-from dgccl.report.style import CLASS_NAMES, Line
+from dgccl.report.style import Line
+
+PATTERNS_ACROSS = 2
+"""More patterns than this do not fit beside the models; they have a table of their own."""
 
 
 @dataclass(frozen=True)
@@ -38,86 +41,103 @@ def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     """One row a model: discrimination, operating point, and what a missing modality costs."""
     models = run.results["models"]
     patterns = list(dict.fromkeys(p for name in lines for p in models[name]["patterns"]))
-    header = ["Model", "AUC", "Sensitivity", "Specificity"]
+    patterns = patterns if len(patterns) <= PATTERNS_ACROSS else []
+    binary, area = len(run.class_names) == 2, text.capitalized(text.area_name(len(run.class_names)))
+    header = ["Model", area]
+    header += ["Sensitivity", "Specificity"] if binary else ["Accuracy"]
     for pattern in patterns:
         words = text.pattern_name(pattern, run.modalities)
-        header += [f"AUC, {words}", f"Drop, {words}"]
+        header += [f"{area}, {words}", f"Drop, {words}"]
     rows = []
     for name in lines:
         model = models[name]
-        row = [
-            text.model_name(name),
-            *(text.estimate(model[key]) for key in ("auroc", "sensitivity", "specificity")),
-        ]
+        calls = [model["sensitivity"], model["specificity"]] if binary else [model["multiclass"]["accuracy"]]
+        row = [text.model_name(name), *(text.estimate(figure) for figure in (model["auroc"], *calls))]
         for pattern in patterns:
             entry = model["patterns"].get(pattern)
             row += (
                 [text.estimate(entry["auroc"]), text.estimate(entry["drop"])] if entry else ["not scored"] * 2
             )
         rows.append(tuple(row))
-    note = (
-        "Each lesion scored by the one network that never saw its patient. AUC: every test lesion compared with those "
-        "of the other class in its own fold. In "
-        f"parentheses: {_methods(run)}. Sensitivity and specificity at the threshold chosen on each fold's "
-        "validation lesions. Drop: AUC with every modality minus AUC with one missing."
-    )
     swatches = tuple(line.color for line in lines.values())
-    return Table("All models on the same lesions", tuple(header), tuple(rows), note, swatches)
+    same = len({models[name]["auroc"]["n"] for name in lines}) == 1
+    title = "All models on the same lesions" if same else "All models, each on the lesions that it can judge"
+    return Table(title, tuple(header), tuple(rows), _headline_note(run, bool(patterns)), swatches)
+
+
+def _headline_note(run: RunFiles, with_drops: bool) -> str:
+    binary = len(run.class_names) == 2
+    area = (
+        "AUC: every test lesion compared with those of the other class in its own fold."
+        if binary
+        else "Macro AUC: every class's own probability compared with all other lesions of the same fold; mean over the "
+        "classes, each weighing alike."
+    )
+    calls = (
+        "Sensitivity and specificity at the threshold chosen on each fold's validation lesions."
+        if binary
+        else "Accuracy: share of the lesions whose class has the highest probability; no threshold is chosen."
+    )
+    drop = " Drop: AUC with every modality minus AUC with one missing." if with_drops else ""
+    return (
+        f"Each lesion scored by the one network that never saw its patient. {area} In parentheses: {_methods(run)}. "
+        f"{calls}{drop}"
+    )
 
 
 def _methods(run: RunFiles) -> str:
     """Which method gave the intervals: `95% intervals (AUC: DeLong; sensitivity and specificity: Wilson)`."""
+    binary = len(run.class_names) == 2
     models = run.results["models"].values()
     aucs = [model["auroc"] for model in models]
     aucs += [pattern["auroc"] for model in models for pattern in model["patterns"].values()]
     rates = [model[key] for model in models for key in ("sensitivity", "specificity")]
+    rates = rates if binary else [model["multiclass"]["accuracy"] for model in models]
     names = [
         text.listing(sorted({text.method_name(entry["method"]) for entry in entries}))
         for entries in (aucs, rates)
     ]
-    return f"95% intervals (AUC: {names[0]}; sensitivity and specificity: {names[1]})"
+    return f"95% intervals (AUC: {names[0]}; {'sensitivity and specificity' if binary else 'accuracy'}: {names[1]})"
 
 
 def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
-    """AUC and threshold of every fold."""
-    models = run.results["models"]
+    """AUC of every fold, with the threshold where there are two classes."""
+    models, binary = run.results["models"], len(run.class_names) == 2
+    area = text.area_name(len(run.class_names))
     folds = max(len(models[name]["auroc_by_fold"]) for name in lines)
-    rows = []
-    for fold in range(folds):
-        row = [f"Fold {fold}"]
-        for name in lines:
-            row += [
-                text.number(models[name]["auroc_by_fold"][fold]),
-                text.number(models[name]["threshold_by_fold"][fold]),
-            ]
-        rows.append(tuple(row))
-    pooled = [
-        cell for name in lines for cell in (text.number(models[name]["auroc_pooled"]["estimate"]), "none")
-    ]
-    rows.append(("Scores pooled", *pooled))
-    header = ["Fold"]
-    for name in lines:
-        header += [f"AUC, {text.model_words(name)}", f"Threshold, {text.model_words(name)}"]
+    rows, swatches = [], []
+    for name, line in lines.items():
+        model, words = models[name], text.model_name(name)
+        pooled = text.number(model["auroc_pooled"]["estimate"])
+        rows.append((f"{words}, {area}", *map(text.number, model["auroc_by_fold"]), pooled))
+        if binary:
+            rows.append((f"{words}, threshold", *map(text.number, model["threshold_by_fold"]), "none"))
+        swatches += [line.color] * (1 + binary)
+    header = ("Model", *(f"Fold {fold}" for fold in range(folds)), "Scores pooled")
+    chosen = f", and the threshold (probability of {run.class_names[1]}) chosen on its validation lesions"
     note = (
-        "AUC on each test fold, and the threshold (probability of malignancy) chosen on its validation lesions. "
-        "Pooled: all scores as if one network had given them."
+        f"{text.capitalized(area)} on each test fold{chosen if binary else ''}. Pooled: all scores as if one network "
+        "had given them."
     )
     if any(text.is_missing(value) for name in lines for value in models[name]["auroc_by_fold"]):
-        note += " A test fold with one class only has no AUC."
-    return Table("By fold", tuple(header), tuple(rows), note)
+        note += (
+            " A test fold with one class only has no AUC."
+            if binary
+            else f" A fold that lacks a class has no {area}."
+        )
+    return Table("By fold", header, tuple(rows), note, tuple(swatches))
 
 
 def confusion(run: RunFiles, lines: Mapping[str, Line]) -> Table:
-    """Counts at the chosen thresholds."""
+    """Counts of two classes at the chosen thresholds."""
+    negative, positive = run.class_names
     counts = {name: run.results["models"][name]["confusion"] for name in lines}
     rows = tuple(
         (text.model_name(name), *(str(counts[name][key]) for key in ("tp", "fn", "tn", "fp")))
         for name in lines
     )
-    header = (
-        "Model", "Malignant, called malignant", "Malignant, called benign", "Benign, called benign",
-        "Benign, called malignant",
-    )  # fmt: skip
+    pairs = ((positive, positive), (positive, negative), (negative, negative), (negative, positive))
+    header = ("Model", *(f"{text.capitalized(truth)}, called {call}" for truth, call in pairs))
     swatches = tuple(line.color for line in lines.values())
     note = "Lesions counted at the threshold chosen on each fold's validation lesions."
     return Table("Calls at the chosen threshold", header, rows, note, swatches)
@@ -133,13 +153,15 @@ def comparisons(run: RunFiles) -> Table:
             text.number(entry["z"], digits=2),
             text.p_value(entry["p"]),
             text.p_value(entry["p_holm"]),
+            str(entry["n"]),
         )
         for entry in run.results["delong"]
     )
-    header = ("Difference of AUC", "Estimate", "95% interval", "z", "p", "p, Holm")
+    area = text.area_name(len(run.class_names))
+    header = (f"Difference of {area}", "Estimate", "95% interval", "z", "p", "p, Holm", "Lesions")
     note = (
-        "Paired DeLong test on the same test lesions; Holm's correction over all comparisons of this table. A "
-        "difference whose interval holds zero has not been shown; that is not the same as being equal."
+        "Paired DeLong test on the test lesions that both models judge; Holm's correction over all comparisons of this "
+        "table. A difference whose interval holds zero has not been shown; that is not the same as being equal."
     )
     return Table("Paired comparisons", header, rows, note)
 
@@ -156,9 +178,9 @@ def missing_modality(run: RunFiles, lines: Mapping[str, Line]) -> Table:
             )
             swatches.append(line.color)
     note = "Drop: AUC with every modality minus AUC with one missing, on the same lesions; paired test, uncorrected p."
-    return Table(
-        "What a missing modality costs", ("Model", "AUC", "Drop", "p"), tuple(rows), note, tuple(swatches)
-    )
+    area = text.capitalized(text.area_name(len(run.class_names)))
+    header = ("Model", area, "Drop", "p")
+    return Table("What a missing modality costs", header, tuple(rows), note, tuple(swatches))
 
 
 def gate_weights(run: RunFiles, gates: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -170,21 +192,19 @@ def gate_weights(run: RunFiles, gates: Mapping[str, Mapping[str, Any]]) -> Table
                 "{} [{}, {}]".format(
                     *(text.number(gate["by_class"][kind][modality][key]) for key in ("median", "q1", "q3"))
                 )
-                for kind in CLASS_NAMES
+                for kind in run.class_names
             )
             rows.append((f"{text.model_name(name)}, {text.modality_name(modality)} weight", *quartiles))
-    tests = "; ".join(
-        f"{text.model_name(name)}, statistic {text.number(gate['ks']['statistic'])}, {text.relation(gate['ks']['p'])}"
-        for name, gate in gates.items()
-    )
-    note = f"Median [first, third quartile]. Kolmogorov-Smirnov test between the classes: {tests}."
-    return Table("Gate weights by true class", ("Weight", "Benign", "Malignant"), tuple(rows), note)
+    tests = "; ".join(f"{text.model_name(name)}, {text.gate_test(gate)}" for name, gate in gates.items())
+    note = f"Median [first, third quartile]. Test between the classes: {tests}."
+    header = ("Weight", *(text.capitalized(name) for name in run.class_names))
+    return Table("Gate weights by true class", header, tuple(rows), note)
 
 
-def cohort_by_class(cohort: Cohort) -> Table:
+def cohort_by_class(cohort: Cohort, class_names: Sequence[str]) -> Table:
     """Who is in the cohort, by class."""
     lesions = cohort.lesions
-    parts = [lesions, *(lesions.loc[lesions["label"] == label] for label in range(len(CLASS_NAMES)))]
+    parts = [lesions, *(lesions.loc[lesions["label"] == label] for label in range(len(class_names)))]
     rows: list[tuple[str, ...]] = [
         ("Lesions, n", *(str(len(part)) for part in parts)),
         ("Patients, n", *(str(part["patient_id"].nunique()) for part in parts)),
@@ -196,7 +216,8 @@ def cohort_by_class(cohort: Cohort) -> Table:
     )  # fmt: skip
     for column, words, digits in measures:
         rows.append((words, *(text.quartiles(part[column].to_numpy(float), digits=digits) for part in parts)))
-    for column, words in (("has_ct", "With CT, n"), ("has_pet", "With PET, n")):
+    others = [(image_flag(name), f"With {text.modality_name(name)}, n") for name in cohort.other_images]
+    for column, words in (("has_ct", "With CT, n"), ("has_pet", "With PET, n"), *others):
         rows.append((words, *(str(int(part[column].sum())) for part in parts)))
     for column, words in (("sex", "Sex"), ("site", "Site"), ("scanner", "Scanner")):
         values = lesions[column].value_counts().index.tolist()
@@ -204,7 +225,8 @@ def cohort_by_class(cohort: Cohort) -> Table:
             heading = f"{words}: {value or 'not recorded'}"
             rows.append((heading, *(_share(part[column] == value) for part in parts)))
     note = "Median [first, third quartile], or lesions (% of the column)."
-    return Table("The cohort by class", ("Characteristic", "All", "Benign", "Malignant"), tuple(rows), note)
+    header = ("Characteristic", "All", *(text.capitalized(name) for name in class_names))
+    return Table("The cohort by class", header, tuple(rows), note)
 
 
 def _share(chosen: pd.Series) -> str:

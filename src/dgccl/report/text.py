@@ -11,7 +11,18 @@ from dgccl.errors import TrainingError
 NOT_DEFINED = "not defined"
 MINUS = "\u2212"
 
-MODEL_NAMES = {"dgccl": "DG-CCL", "late_fusion": "late fusion"}
+MODEL_NAMES = {
+    "dgccl": "DG-CCL",
+    "gated_residual": "gated residual fusion",
+    "early_fusion": "early fusion",
+    "late_fusion": "late fusion",
+    "summed_logits": "summed logits",
+    "concatenation": "concatenation",
+    "cross_attention": "cross-attention",
+    "product_of_experts": "product of experts",
+}
+SINGLE = "single_"
+"""What the name of a model of one modality begins with."""
 MODALITY_NAMES = {"ct": "CT", "pet": "PET"}
 METHOD_NAMES = {
     "logit_delong": "logit DeLong",
@@ -60,6 +71,14 @@ def spread(entry: Mapping[str, Any]) -> str:
     return mean if is_missing(entry["sd"]) else f"{mean} ± {number(entry['sd'])}"
 
 
+def gate_test(gate: Mapping[str, Any]) -> str:
+    """The test of gate weights between the classes, in words, with what it tests where that is one of several."""
+    kind, test = "Kolmogorov-Smirnov statistic", gate["ks"]
+    if test is None:
+        kind, test = "Kruskal-Wallis statistic", gate["kruskal_wallis"]
+    return f"{kind} of the {modality_name(test['modality'])} weight {number(test['statistic'])}, {relation(test['p'])}"
+
+
 def p_value(value: float | None) -> str:
     """A p value with three decimals, or `< 0.001`."""
     if value is None or not math.isfinite(value):
@@ -95,14 +114,30 @@ def listing(items: Sequence[str]) -> str:
 
 
 def model_words(name: str) -> str:
-    """How a model is called within a sentence."""
+    """How a model is called within a sentence: a known name, `CT-only network` for `single_ct`, else its own words."""
+    if name.startswith(SINGLE):
+        return f"{modality_name(name.removeprefix(SINGLE))}-only network"
     return MODEL_NAMES.get(name, name.replace("_", " "))
 
 
 def model_name(name: str) -> str:
     """How a model is called at the head of a row, a legend or a sentence."""
-    words = model_words(name)
+    return capitalized(model_words(name))
+
+
+def capitalized(words: str) -> str:
+    """Words with a capital letter at their beginning, the rest as it is."""
     return words[:1].upper() + words[1:]
+
+
+def area_name(classes: int) -> str:
+    """What the area under the curve is called: with more than two classes it is the mean over them."""
+    return "AUC" if classes == 2 else "macro AUC"
+
+
+def class_counts(counts: Mapping[str, int]) -> str:
+    """Lesions by class, in words: `40 benign and 20 malignant`."""
+    return listing([f"{n} {name}" for name, n in counts.items()])
 
 
 def modality_name(name: str) -> str:

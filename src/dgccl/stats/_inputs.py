@@ -72,6 +72,47 @@ def check_scores(y_score: Values, *, cases: int, name: str = "y_score") -> Float
     return numbers
 
 
+def check_class_labels(y_true: Values, *, classes: int) -> Int64[np.ndarray, "n"]:
+    """Labels as class indices, 0 to classes - 1; a class may be absent.
+
+    Raises:
+        StatsError: `not_one_dimensional`, `no_cases`, `labels_not_classes`.
+    """
+    labels = _one_dimensional(y_true, name="y_true")
+    if not len(labels):
+        raise StatsError("no_cases", "There are no cases.", remedy="Give at least one case of each class.")
+    try:
+        fits = labels.dtype.kind in "buifO" and bool(np.isin(labels, np.arange(classes)).all())
+    except TypeError:
+        fits = False
+    if not fits:
+        raise StatsError(
+            "labels_not_classes",
+            f"y_true must hold only whole numbers from 0 to {classes - 1}; other values were found.",
+            remedy="Code the classes from 0 in the order of the scores' columns; drop cases without a label.",
+        )
+    return labels.astype(np.int64)
+
+
+def check_score_matrix(y_score: Values, *, name: str = "y_score") -> Float64[np.ndarray, "n classes"]:
+    """Scores as float64, one column a class, at least two.
+
+    Raises:
+        StatsError: `not_two_dimensional`, `scores_not_numbers`, `scores_nan`.
+    """
+    scores = np.asarray(y_score)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise StatsError(
+            "not_two_dimensional",
+            f"{name} must have one row a case and one column a class (two at least), found shape {scores.shape}.",
+        )
+    columns = [
+        check_scores(column, cases=len(scores), name=f"{name}, class {index}")
+        for index, column in enumerate(scores.T)
+    ]
+    return np.stack(columns, axis=1)
+
+
 def check_sample(values: Values, *, name: str) -> Float64[np.ndarray, "n"]:
     """A sample of real numbers, at least one.
 

@@ -1,9 +1,10 @@
 """Comparisons: two scores on the same cases, two samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ks_2samp, norm
+from scipy.stats import kruskal, ks_2samp, norm
 
 from dgccl.errors import StatsError
 from dgccl.stats._inputs import (
@@ -60,6 +61,16 @@ class TestResult:
     method: str
     n_a: int
     n_b: int
+
+
+@dataclass(frozen=True)
+class GroupTest:
+    """A test statistic over several samples with its p value and the size of each sample."""
+
+    statistic: float
+    p: float
+    method: str
+    n: tuple[int, ...]
 
 
 def delong_paired(
@@ -144,3 +155,28 @@ def kolmogorov_smirnov(a: Values, b: Values) -> TestResult:
     result = ks_2samp(first, second, method="exact" if exact else "asymp")
     name = f"kolmogorov_smirnov_{'exact' if exact else 'asymptotic'}"
     return TestResult(float(result.statistic), float(result.pvalue), name, len(first), len(second))
+
+
+def kruskal_wallis(samples: Sequence[Values]) -> GroupTest:
+    """Kruskal-Wallis test whether any of several samples tends to larger values than another, corrected for ties.
+
+    It sees shifts between the samples, not differences of spread alone. Samples that all hold one and the same
+    value have a statistic of 0 and p = 1.
+
+    Args:
+        samples: two samples or more, (n,) each.
+
+    Raises:
+        StatsError: `too_few_samples`, `no_cases`, `scores_nan`, `scores_not_numbers`, `not_one_dimensional`.
+
+    Source: Kruskal and Wallis, J Am Stat Assoc 47 (1952) 583-621; the chi-squared approximation of scipy.stats.kruskal.
+    """
+    if len(samples) < 2:
+        raise StatsError("too_few_samples", f"The test compares two samples or more; found {len(samples)}.")
+    checked = [check_sample(values, name=f"sample {index}") for index, values in enumerate(samples)]
+    sizes = tuple(len(values) for values in checked)
+    pooled = np.concatenate(checked)
+    if (pooled == pooled[0]).all():
+        return GroupTest(0.0, 1.0, "kruskal_wallis", sizes)
+    result = kruskal(*checked)
+    return GroupTest(float(result.statistic), float(result.pvalue), "kruskal_wallis", sizes)

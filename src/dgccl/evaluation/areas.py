@@ -1,0 +1,168 @@
+"""AUROCs of a run, of two classes or more: within folds, by patient, or as much of them as is defined."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from dgccl import stats
+from dgccl.errors import StatsError
+from dgccl.evaluation.results import Comparison, Drop, Figure, Roc
+from dgccl.evaluation.run_tables import RunTables
+
+CONFIDENCE = 0.95
+UNDEFINED_ON_DATA = ("one_class", "class_absent", "too_few_cases", "no_variance")
+"""Codes of statistics that a sound but small run can leave undefined; any other error is a fault of the run."""
+
+
+def note(error: StatsError, what: str, warnings: list[str]) -> None:
+    """Turn a statistic that the data leave undefined into a warning; raise any other error again."""
+    if error.code not in UNDEFINED_ON_DATA:
+        raise error
+    warnings.append(f"{what} is not fully defined: {error.message}")
+
+
+def undefined(n: int) -> Figure:
+    """A figure that the data leave undefined."""
+    return Figure(None, None, None, "not_defined", n)
+
+
+def figure_of(found: stats.Estimate) -> Figure:
+    """An estimate as results hold it."""
+    return Figure(found.estimate, found.ci_low, found.ci_high, found.method, found.n)
+
+
+def auroc(
+    rows: pd.DataFrame,
+    columns: list[str],
+    what: str,
+    warnings: list[str],
+    *,
+    method: Literal["delong", "logit"] = "logit",
+) -> Figure:
+    """AUROC within folds with DeLong's interval by patient; the macro AUROC of several columns.
+
+    On the logit scale by default: the symmetric interval is too narrow at high AUC in small cohorts.
+
+    Args:
+        rows: predictions, with fold, patient_id, y_true and the scores.
+        columns: the score of class 1, or one a class.
+        what: whose AUROC, for the warning.
+        warnings: gets the reason where it is not defined.
+        method: scale of the interval.
+    """
+    compute = stats.auroc_delong if len(columns) == 1 else stats.auroc_macro_delong
+    try:
+        found = compute(
+            rows["y_true"].to_numpy(),
+            scores(rows, columns),
+            confidence=CONFIDENCE,
+            patient=_patients(rows),
+            stratum=rows["fold"].to_numpy(),
+            method=method,
+        )
+    except StatsError as error:
+        note(error, f"{_area(columns)} of {what}", warnings)
+        return undefined(len(rows))
+    return figure_of(found)
+
+
+def fold_auroc(rows: pd.DataFrame, columns: list[str]) -> float | None:
+    """AUROC of the test lesions of one fold; None where a class is lacking."""
+    if rows["y_true"].nunique() < max(2, len(columns)):
+        return None
+    compute = stats.auroc if len(columns) == 1 else stats.auroc_macro
+    return compute(rows["y_true"].to_numpy(), scores(rows, columns))
+
+
+def roc(rows: pd.DataFrame, column: str, what: str, warnings: list[str]) -> Roc | None:
+    """Mean ROC curve of the folds of one score; None, with a warning, where the data leave it undefined.
+
+    Args:
+        rows: predictions, with fold and y_true of two classes (1 for the class that the score speaks for).
+        column: the score.
+        what: whose curve, for the warning.
+        warnings: gets the reason where it is not defined.
+    """
+    y_true, y_score = rows["y_true"].to_numpy(), rows[column].to_numpy(np.float64)
+    try:
+        curve = stats.average_roc_curve(y_true, y_score, stratum=rows["fold"].to_numpy())
+    except StatsError as error:
+        note(error, f"The ROC curve of {what}", warnings)
+        return None
+    return Roc(curve.fpr.tolist(), curve.tpr.tolist())
+
+
+def drop(both: pd.DataFrame, columns: list[str], what: str, warnings: list[str]) -> Drop:
+    """AUROC of `columns` minus that of `<column>_shown` on the same rows, with the paired test."""
+    try:
+        found = _paired(both, columns, [f"{name}_shown" for name in columns])
+    except StatsError as error:
+        note(error, f"The drop of {what}", warnings)
+        return Drop(None, None, None, "not_defined", len(both), None)
+    return Drop(found.difference, found.ci_low, found.ci_high, found.method, found.n, found.p)
+
+
+def compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
+    """The method against every other model (without it, the first model), with Holm's correction.
+
+    Two models are compared on the lesions that both judge: all of them, unless one reads a single modality.
+    """
+    first, columns = "dgccl" if "dgccl" in tables.models else tables.models[0], tables.score_columns
+    rows = {name: tables.rows(name, split="test", pattern=tables.full_pattern) for name in tables.models}
+    found = {}
+    for other in tables.models:
+        if other == first:
+            continue
+        theirs = rows[other][["lesion_id", "fold", *columns]]
+        both = rows[first].merge(theirs, on=["lesion_id", "fold"], suffixes=("", "_other"))
+        if both.empty:
+            warnings.append(f"{first} and {other} judge no test lesion in common and cannot be compared.")
+            continue
+        try:
+            found[other] = _paired(both, columns, [f"{name}_other" for name in columns])
+        except StatsError as error:
+            note(error, f"The comparison of {first} with {other}", warnings)
+    corrected = stats.holm(np.array([test.p for test in found.values()], dtype=np.float64))
+    return [
+        Comparison(
+            first,
+            other,
+            test.difference,
+            test.ci_low,
+            test.ci_high,
+            test.z,
+            test.p,
+            float(p_holm),
+            test.method,
+            test.n,
+        )
+        for (other, test), p_holm in zip(found.items(), corrected, strict=True)
+    ]
+
+
+def scores(rows: pd.DataFrame, columns: list[str]) -> Float64[np.ndarray, "n *classes"]:
+    """Scores of class 1, (n,), from one column; those of every class, (n, C), from several."""
+    values = rows[columns].to_numpy(np.float64)
+    return values[:, 0] if len(columns) == 1 else values
+
+
+def _paired(rows: pd.DataFrame, first: list[str], second: list[str]) -> stats.PairedComparison:
+    compute = stats.delong_paired if len(first) == 1 else stats.delong_paired_macro
+    return compute(
+        rows["y_true"].to_numpy(),
+        scores(rows, first),
+        scores(rows, second),
+        confidence=CONFIDENCE,
+        patient=_patients(rows),
+        stratum=rows["fold"].to_numpy(),
+    )
+
+
+def _area(columns: list[str]) -> str:
+    return "AUC" if len(columns) == 1 else "Macro AUC"
+
+
+def _patients(rows: pd.DataFrame) -> np.ndarray:
+    return rows["patient_id"].to_numpy().astype(str)
