@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgccl.augmentation import drop_modalities, random_poses
-from dgccl.config import AugmentationConfig, ModalityConfig
+from dgccl.config import AugmentationConfig, ImageConfig
 from dgccl.dataset import LesionImages, sample_planes
 
 
@@ -86,8 +86,8 @@ def test_one_pose_puts_a_point_of_ct_and_pet_at_one_place(seed: int) -> None:
     ct = (2000 * blob(point_mm, px=64, box_mm=64.0) - 1000).astype(np.int16)[None]
     pet = (10 * blob(point_mm, px=16, box_mm=64.0)).astype(np.float32)[None]
     modalities = {
-        "ct": ModalityConfig(quantity="hu", window=(-1000.0, 1000.0), field_mm=48.0, input_px=64),
-        "pet": ModalityConfig(quantity="suv", window=(0.0, 10.0), field_mm=60.0, input_px=32),
+        "ct": ImageConfig(quantity="hu", window=(-1000.0, 1000.0), field_mm=48.0, input_px=64),
+        "pet": ImageConfig(quantity="suv", window=(0.0, 10.0), field_mm=60.0, input_px=32),
     }
     present = torch.ones(1, 2, dtype=torch.bool)
     images = LesionImages({"ct": torch.from_numpy(ct), "pet": torch.from_numpy(pet)}, present, 64.0)

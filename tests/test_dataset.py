@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from dgccl.augmentation import random_poses
-from dgccl.config import AugmentationConfig, ModalityConfig
+from dgccl.config import AugmentationConfig, ImageConfig
 from dgccl.dataset import LesionImages, choose_quantities, load_images, sample_planes, stack_images
 from dgccl.errors import CohortError
 
 from .tiny_cohort import BOX_MM, WITHOUT_CT, WITHOUT_PET, tiny_config, write_tiny_cohort
 
-CT = ModalityConfig(quantity="hu", window=(-1000.0, 1000.0), field_mm=48.0, input_px=32)
-PET = ModalityConfig(quantity="suv", window=(0.0, 10.0), field_mm=64.0, input_px=33)
+CT = ImageConfig(quantity="hu", window=(-1000.0, 1000.0), field_mm=48.0, input_px=32)
+PET = ImageConfig(quantity="suv", window=(0.0, 10.0), field_mm=64.0, input_px=33)
+CUBE = ImageConfig(quantity="hu", window=(-1000.0, 1000.0), field_mm=56.0, input_px=17, view="volume")
 
 
 def images_of(ct: np.ndarray, pet: np.ndarray) -> LesionImages:
@@ -26,17 +27,19 @@ def images_of(ct: np.ndarray, pet: np.ndarray) -> LesionImages:
     return LesionImages({"ct": torch.from_numpy(ct), "pet": torch.from_numpy(pet)}, present, BOX_MM)
 
 
-def points_by_hand(settings_: ModalityConfig) -> np.ndarray:
+def points_by_hand(settings_: ImageConfig) -> np.ndarray:
     """(plane, row, column, xyz) of an upright lesion, written out pixel by pixel."""
     px, field = settings_.input_px, settings_.field_mm
     at = [(i + 0.5) * field / px - field / 2 for i in range(px)]
+    if settings_.view == "volume":
+        return np.array([[[(c, r, -d) for c in at] for r in at] for d in at])
     axial = [[(c, r, 0.0) for c in at] for r in at]
     coronal = [[(c, 0.0, -r) for c in at] for r in at]
     sagittal = [[(0.0, c, -r) for c in at] for r in at]
     return np.array([axial, coronal, sagittal])
 
 
-def scipy_planes(volume: np.ndarray, settings_: ModalityConfig, pose: np.ndarray) -> np.ndarray:
+def scipy_planes(volume: np.ndarray, settings_: ImageConfig, pose: np.ndarray) -> np.ndarray:
     points = points_by_hand(settings_) @ pose[:, :3].T + pose[:, 3]
     spacing = BOX_MM / volume.shape[0]
     index = (points[..., ::-1] + BOX_MM / 2) / spacing - 0.5  # (z, y, x), voxel centers at whole numbers
@@ -78,6 +81,37 @@ def test_upright_planes_equal_scipy_interpolation() -> None:
     planes = sample_planes(images_of(ct, pet), torch.tensor([0]), modalities={"ct": CT, "pet": PET})
     np.testing.assert_allclose(planes["ct"][0], scipy_planes(ct[0], CT, np.eye(3, 4)), atol=1e-5)
     np.testing.assert_allclose(planes["pet"][0], scipy_planes(pet[0], PET, np.eye(3, 4)), atol=1e-5)
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 10_000), rotation_deg=st.sampled_from([0.0, 15.0, 180.0]), flip=st.booleans())
+def test_cubes_equal_scipy_interpolation_in_any_pose(seed: int, rotation_deg: float, flip: bool) -> None:
+    rng = np.random.default_rng(seed)
+    ct = rng.integers(-1500, 1500, (3, 16, 16, 16)).astype(np.int16)
+    pose = random_poses(
+        2,
+        config=AugmentationConfig(rotation_deg=rotation_deg, flip=flip, translation_fraction=0.3),
+        field_mm=56.0,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    images = images_of(ct, np.zeros((3, 8, 8, 8), np.float32))
+    cubes = sample_planes(images, torch.tensor([2, 0]), modalities={"ct": CUBE}, pose=pose)["ct"]
+    assert cubes.shape == (2, *CUBE.input_shape)
+    for index, lesion in enumerate([2, 0]):
+        expected = scipy_planes(ct[lesion], CUBE, pose[index].double().numpy())
+        assert np.isclose(cubes[index, 0].numpy(), expected, atol=2e-3).mean() > 0.995
+
+
+def test_the_middle_slices_of_a_cube_are_the_planes() -> None:
+    ct = np.random.default_rng(4).integers(-1000, 1000, (1, 16, 16, 16)).astype(np.int16)
+    images, rows = images_of(ct, np.zeros((1, 8, 8, 8), np.float32)), torch.tensor([0])
+    cube = sample_planes(images, rows, modalities={"ct": CUBE})["ct"][0, 0]
+    flat = CUBE.model_copy(update={"view": "orthogonal"})
+    axial, coronal, sagittal = sample_planes(images, rows, modalities={"ct": flat})["ct"][0]
+    middle = CUBE.input_px // 2
+    torch.testing.assert_close(cube[middle], axial)
+    torch.testing.assert_close(cube[:, middle], coronal)
+    torch.testing.assert_close(cube[:, :, middle], sagittal)
 
 
 def test_planes_lie_as_a_radiologist_looks_at_them() -> None:

@@ -11,7 +11,8 @@ import torch
 from dgccl.cohort import Cohort
 from dgccl.dataset import LesionImages, load_images
 from dgccl.errors import CohortError, TrainingError
-from dgccl.predict import Predictor, modality_patterns, prediction_rows
+from dgccl.predict import Predictor, modality_patterns
+from dgccl.prediction_table import prediction_rows
 from dgccl.training import train
 
 from .tiny_cohort import WITHOUT_PET, tiny_config, write_tiny_cohort

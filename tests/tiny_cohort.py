@@ -1,4 +1,4 @@
-"""A cohort folder small enough to train on in a test: random lesions whose class shows in CT and PET."""
+"""A cohort folder small enough to train on in a test: random lesions whose class shows in every modality."""
 
 import hashlib
 import json
@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save
 
-from dgccl.cohort import LESION_COLUMNS, Cohort, open_cohort
+from dgccl.cohort import LESION_COLUMNS, QC_COLUMNS, Cohort, open_cohort
 from dgccl.config import ExperimentConfig
 
 BOX_MM = 64.0
 WITHOUT_PET, WITHOUT_CT = (3, 10), (6,)
+WITHOUT_MR, WITHOUT_CLINICAL = (4,), (5, 9)
+LEVELS = ("never", "former", "current")
 
 
 def write_tiny_cohort(
@@ -24,15 +26,20 @@ def write_tiny_cohort(
     complete: bool = False,
     labels: list[int] | None = None,
     seed: int = 0,
+    mr_px: int = 0,
+    clinical: bool = False,
 ) -> Cohort:
-    """Two lesions a patient are the exception (lesions 0 and 1); a few lesions lack PET or CT unless `complete`."""
+    """Two lesions a patient are the exception (lesions 0 and 1); a few lesions lack a modality unless `complete`.
+
+    `mr_px` adds an MR of that edge, `clinical` the columns cea_ng_ml and smoking.
+    """
     rng = np.random.default_rng(seed)
     (folder / "arrays").mkdir(parents=True)
     rows = []
     for index in range(lesions):
         label = index // 2 % 2 if labels is None else labels[index]
         noise = rng.integers(-900, -400, (ct_px,) * 3)
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "ct_hu": (noise + 300 * label).astype(np.int16),
             "mask_ct": np.ones((ct_px,) * 3, np.uint8),
             "suv_bw": rng.gamma(2.0, 1.0 + label, (pet_px,) * 3).astype(np.float32),
@@ -42,6 +49,15 @@ def write_tiny_cohort(
             del tensors["suv_bw"], tensors["mask_pet"]
         if index in WITHOUT_CT and not complete:
             del tensors["ct_hu"], tensors["mask_ct"]
+        # A generator of its own, so that the other arrays are the same with and without.
+        extra = np.random.default_rng((seed, index))
+        if mr_px and (complete or index not in WITHOUT_MR):
+            tensors["mr"] = extra.normal(label, 1.0, (mr_px,) * 3).astype(np.float32)
+        values = {}
+        if clinical:
+            known = complete or index not in WITHOUT_CLINICAL
+            values["cea_ng_ml"] = f"{extra.gamma(2.0, 1.0 + label):.2f}" if known else ""
+            values["smoking"] = LEVELS[extra.integers(3)] if known and (complete or index % 5) else ""
         content = save(tensors)
         (folder / "arrays" / f"L{index:02d}.safetensors").write_bytes(content)
         rows.append(
@@ -60,10 +76,13 @@ def write_tiny_cohort(
                 "pet_spacing_mm": BOX_MM / pet_px,
                 "array_sha256": hashlib.sha256(content).hexdigest(),
             }
+            | ({"has_mr": "mr" in tensors} if mr_px else {})
+            | values
         )
     pd.DataFrame(rows).to_csv(folder / "lesions.csv", index=False)
-    pd.DataFrame({"patient_id": [], "code": []}).to_csv(folder / "qc.csv", index=False)
-    (folder / "manifest.json").write_text(json.dumps({"data_kind": "phantom"}))
+    pd.DataFrame(columns=list(QC_COLUMNS)).to_csv(folder / "qc.csv", index=False)
+    settings = {"images": [{"name": "mr", "pattern": ""}]} if mr_px else {}
+    (folder / "manifest.json").write_text(json.dumps({"data_kind": "phantom", "settings": settings}))
     return open_cohort(folder)
 
 

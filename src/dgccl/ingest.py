@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import dgccl
-from dgccl.cohort import LESION_COLUMNS
+from dgccl.cohort import LESION_COLUMNS, QC_COLUMNS, image_flag
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
 from dgccl.ingest_patient import IngestSettings, PatientTask, ingest_patient, kept_record
@@ -30,7 +30,6 @@ from dgccl.sources import Decision, PatientSource, find_sources
 from dgccl.volume import box_grid
 from dgccl.workers import map_in_processes
 
-QC_COLUMNS = ("study_code", "status", "code", "message")
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
 
@@ -68,7 +67,7 @@ def ingest(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> IngestSummary:
-    """Turn a folder of CT and PET images into a cohort.
+    """Turn a folder of CT, PET and other images into a cohort.
 
     Args:
         source_dir: folder searched for DICOM and NIfTI, whatever the layout and file names.
@@ -76,7 +75,7 @@ def ingest(
         labels_csv: table of outcomes (see `dgccl.labels.read_labels`).
         label_column: name of its label column, if it is not plain.
         points_csv: lesions as points and diameters (see `dgccl.labels.read_points`).
-        settings: box, choice of outlines, missing modalities.
+        settings: box, choice of outlines, missing modalities, other images, carried columns.
         skip_absent_patients: record patients of the table that have no images instead of stopping.
         workers: processes.
         progress: told of each finished patient.
@@ -85,11 +84,11 @@ def ingest(
         DgcclError: a table, a folder or a setting is wrong, or no lesion could be ingested.
     """
     settings = settings or IngestSettings()
-    labels = read_labels(labels_csv, column=label_column)
+    labels = read_labels(labels_csv, column=label_column, clinical=settings.clinical)
     points = read_points(points_csv) if points_csv else {}
     _check_settings(settings)
     ours = _is_ours(cohort_dir, settings)
-    found = find_sources(source_dir, progress=progress)
+    found = find_sources(source_dir, others=[image.name for image in settings.images], progress=progress)
     sources, absent = _match(found.patients, labels, points, skip_absent=skip_absent_patients)
     if not ours:
         write_atomically(cohort_dir / ".ingest" / "settings.json", _stated(settings))
@@ -110,7 +109,7 @@ def ingest(
     write_atomically(qc_path, _csv(QC_COLUMNS, (asdict(decision) for decision in decisions)))
     if not rows:
         raise _nothing_ingested(decisions, qc_path)
-    write_atomically(cohort_dir / "lesions.csv", _csv(LESION_COLUMNS, rows))
+    write_atomically(cohort_dir / "lesions.csv", _csv(_columns(settings), rows))
     phantom = found.data_kind == "phantom" or any(record["phantom"] for record in records)
     outcome = next(iter(labels.values())).outcome
     manifest = _manifest("phantom" if phantom else "real", outcome, settings, labels_csv, points_csv, records)
@@ -140,8 +139,21 @@ def _nothing_ingested(decisions: list[Decision], qc_path: Path) -> CohortError:
 
 def _check_settings(settings: IngestSettings) -> None:
     """Refuse settings with which no patient could be ingested."""
-    for spacing_mm in (settings.box.ct_spacing_mm, settings.box.pet_spacing_mm):
-        box_grid(np.zeros(3), box_mm=settings.box.box_mm, spacing_mm=spacing_mm)
+    box = settings.box
+    spacings_mm = (
+        box.ct_spacing_mm,
+        box.pet_spacing_mm,
+        *([box.image_spacing_mm] if settings.images else []),
+    )
+    for spacing_mm in spacings_mm:
+        box_grid(np.zeros(3), box_mm=box.box_mm, spacing_mm=spacing_mm)
+    repeated = [name for name, count in Counter(_columns(settings)).items() if count > 1]
+    if repeated:
+        raise CohortError(
+            "column_repeated",
+            f"The lesion table would have the column {repeated[0]} twice.",
+            remedy="Name every image and every carried column once, and none as another column is called.",
+        )
     try:
         re.compile(settings.roi_pattern)
     except re.error as error:
@@ -150,6 +162,11 @@ def _check_settings(settings: IngestSettings) -> None:
             f"{settings.roi_pattern!r} is no regular expression: {error}.",
             remedy="Write a backslash before each of . * + ? ( ) [ ] that stands for itself.",
         ) from error
+
+
+def _columns(settings: IngestSettings) -> tuple[str, ...]:
+    """Columns of the lesion table: the usual ones, a flag for each other image, what the label table gives."""
+    return (*LESION_COLUMNS, *(image_flag(image.name) for image in settings.images), *settings.clinical)
 
 
 def _stated(settings: IngestSettings) -> str:

@@ -14,15 +14,17 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 import dgccl
-from dgccl.errors import DgcclError
+from dgccl.cohort import image_flag
+from dgccl.dicom.deidentify import redact
+from dgccl.errors import CohortError, DgcclError
 from dgccl.files import write_atomically
 from dgccl.labels import PatientLabels, PointLesion
 from dgccl.lesion import BoxSettings, Lesion, LesionArrays, crop_lesion, group_lesions, measure
 from dgccl.load_study import load_study
-from dgccl.sources import Decision, PatientSource, identity_words, redact_message
+from dgccl.sources import Decision, OtherImage, PatientSource, identity_words, redact_message
 from dgccl.study import Study
 
-RECORD_FORMAT = 2  # of a patient's kept outcome; one of another format is made anew
+RECORD_FORMAT = 3  # of a patient's kept outcome; one of another format is made anew
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,18 @@ class IngestSettings:
     Attributes:
         box: the box stored around each lesion.
         roi_pattern: regular expression that outline names must match in part; empty takes all.
-        allow_missing_modality: keep patients that have only CT or only PET.
+        allow_missing_modality: keep patients that lack some of the images, but not all.
         lean_body_mass: formula behind SUL.
+        images: what to store beside CT and PET.
+        clinical: columns of the label table that the lesion table carries.
     """
 
     box: BoxSettings = field(default_factory=BoxSettings)
     roi_pattern: str = ""
     allow_missing_modality: bool = False
     lean_body_mass: Literal["janmahasatian", "james"] = "janmahasatian"
+    images: tuple[OtherImage, ...] = ()
+    clinical: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,17 @@ def ingest_patient(task: PatientTask) -> dict[str, Any]:
             task.source,
             study_code=code,
             points=task.points,
+            others=task.settings.images,
             allow_missing=task.settings.allow_missing_modality,
             lean_body_mass=task.settings.lean_body_mass,
         )
         phantom = study.phantom
         study = replace(study, site=task.labels.site or study.site)
-        labels = task.labels.without(identity_words(task.source, code))
+        words = identity_words(task.source, code)
+        labels = task.labels.without(words)
+        _check_clinical(labels, words)
         rows = [
-            _ingest_lesion(task, study, lesion, label=labels.label_of(lesion.name))
+            _ingest_lesion(task, study, lesion, labels)
             for lesion in group_lesions(study.rois, pattern=task.settings.roi_pattern)
         ]
         decisions.append(Decision(code, "accepted", "ok", f"{len(rows)} lesion(s)."))
@@ -135,8 +144,29 @@ def _refusal(task: PatientTask, error: Exception) -> Decision:
         )
 
 
-def _ingest_lesion(task: PatientTask, study: Study, lesion: Lesion, *, label: int) -> dict[str, Any]:
+def _check_clinical(labels: PatientLabels, words: frozenset[str]) -> None:
+    """Refuse a patient whose carried entries, numbers aside, hold a word of its header or its patient ID."""
+    for values in labels.clinical.values():
+        for column, value in values.items():
+            if not _is_number(value) and redact(value, words) != value:
+                raise CohortError(
+                    "clinical_identifies",
+                    f"The entry of the column {column} holds a word of the patient's name or ID.",
+                    remedy="Carry only columns that do not tell who a patient is.",
+                )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _ingest_lesion(task: PatientTask, study: Study, lesion: Lesion, labels: PatientLabels) -> dict[str, Any]:
     """Store one lesion's arrays and return its row of the lesion table."""
+    label = labels.label_of(lesion.name)
     box = task.settings.box
     arrays, warnings = crop_lesion(study, lesion, box)
     lesion_id = f"{study.patient_id}-{lesion.name}"
@@ -163,9 +193,13 @@ def _ingest_lesion(task: PatientTask, study: Study, lesion: Lesion, *, label: in
         "sul_per_suv_bw": study.pet.sul_per_suv_bw if study.pet else float("nan"),
         "suv_bsa_per_suv_bw": study.pet.suv_bsa_per_suv_bw if study.pet else float("nan"),
         **asdict(measure(lesion, study.pet)),
-        **asdict(box),
+        "box_mm": box.box_mm,
+        "ct_spacing_mm": box.ct_spacing_mm,
+        "pet_spacing_mm": box.pet_spacing_mm,
         "qc": ";".join(sorted({*study.warnings, *warnings})),
         "array_sha256": hashlib.sha256(data).hexdigest(),
+        **{image_flag(image.name): image.name in study.others for image in task.settings.images},
+        **labels.clinical_of(lesion.name),
     }
     return {name: _plain(value) for name, value in row.items()}
 
@@ -179,7 +213,8 @@ def _plain(value: Any) -> Any:
 
 def _pack(arrays: LesionArrays) -> bytes:
     """The arrays as a safetensors file; an absent modality has no tensors."""
-    tensors = {
+    tensors: dict[str, np.ndarray | None] = {
+        **arrays.others,
         "ct_hu": arrays.ct_hu,
         "mask_ct": None if arrays.mask_ct is None else arrays.mask_ct.astype(np.uint8),
         "suv_bw": arrays.suv_bw,

@@ -1,13 +1,14 @@
 """The user's own tables: outcomes of patients or lesions, and lesions given as points and diameters."""
 
-import csv
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from dgccl.cohort import LESION_COLUMNS
+from dgccl.csv_table import read_csv_table
 from dgccl.dicom.deidentify import redact
 from dgccl.errors import CohortError
 from dgccl.lesion import lesion_name
@@ -27,12 +28,14 @@ class PatientLabels:
             for every lesion not named.
         site: hospital, empty if not given.
         outcome: name of the label column.
+        clinical: entries of the carried columns as they stand in the table, by lesion as in `labels`.
     """
 
     study_code: str
     labels: dict[str, int]
     site: str = ""
     outcome: str = "label"
+    clinical: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def label_of(self, lesion: str) -> int:
         """Label of a lesion.
@@ -40,9 +43,16 @@ class PatientLabels:
         Raises:
             CohortError: the table names other lesions of the patient, but not this one.
         """
+        return self.labels[self._row_of(lesion)]
+
+    def clinical_of(self, lesion: str) -> dict[str, str]:
+        """Entries of the carried columns for a lesion, from the row that gives its label; raises as `label_of`."""
+        return self.clinical.get(self._row_of(lesion), {})
+
+    def _row_of(self, lesion: str) -> str:
         for name in (_lesion_key(lesion), ""):
             if name in self.labels:
-                return self.labels[name]
+                return name
         raise CohortError(
             "lesion_without_label",
             f"Lesion {lesion!r} has no row in the label table, which names {', '.join(sorted(self.labels))}.",
@@ -52,7 +62,12 @@ class PatientLabels:
     def without(self, words: Iterable[str]) -> "PatientLabels":
         """The same labels with identity words taken out of the lesions' names, as they are out of the outlines'."""
         words = list(words)
-        return replace(self, labels={_lesion_key(redact(name, words)): v for name, v in self.labels.items()})
+        keys = {name: _lesion_key(redact(name, words)) for name in self.labels}
+        return replace(
+            self,
+            labels={keys[name]: label for name, label in self.labels.items()},
+            clinical={keys[name]: values for name, values in self.clinical.items()},
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +79,7 @@ class PointLesion:
     diameter_mm: float
 
 
-def read_labels(path: Path, *, column: str = "") -> dict[str, PatientLabels]:
+def read_labels(path: Path, *, column: str = "", clinical: tuple[str, ...] = ()) -> dict[str, PatientLabels]:
     """Read the table of outcomes.
 
     Columns: `patient_id` (as in the images' PatientID), the label column (whole numbers from 0; 0 benign,
@@ -74,33 +89,28 @@ def read_labels(path: Path, *, column: str = "") -> dict[str, PatientLabels]:
     Args:
         path: CSV file.
         column: name of the label column; empty means `label`, or the only column beside the known ones.
+        clinical: further columns to be carried as they stand: clinical values, biomarkers.
 
     Returns:
         Labels by patient_id.
 
     Raises:
-        CohortError: the file or a column is missing, a label is no whole number, or a row contradicts another.
+        CohortError: the file or a column is missing, a label is no whole number, a row contradicts another, or
+            a carried column has a name that means something else or holds the patients' ids.
     """
-    table = _read_table(path, needed=("patient_id",))
+    table = read_csv_table(path, needed=("patient_id",), known=_OPTIONAL)
     if table.empty:
         raise CohortError("labels_empty", f"{path.name} has no rows.", remedy="Add a row for each patient.")
-    column = "label" if column.lower() == "label" else column or _only_label_column(path, list(table.columns))
+    others = [name for name in table.columns if name == "label" or name not in clinical]
+    column = "label" if column.lower() == "label" else column or _only_label_column(path, others)
     if column not in table.columns:
         raise CohortError(
             "label_column_missing",
             f"{path.name} has no column {column!r}; its columns are {', '.join(table.columns)}.",
             remedy="Name the column with --label-column.",
         )
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    bad = table.index[numbers.isna() | (numbers % 1 != 0) | (numbers < 0) | (numbers >= MAX_CLASSES)]
-    if len(bad):
-        raise CohortError(
-            "label_not_a_class",
-            f"{path.name}, row {bad[0]}: {column} is {table.loc[bad[0], column]!r}, no whole number from 0 "
-            f"to {MAX_CLASSES - 1}.",
-            remedy="Code the outcome as 0 (benign) and 1 (malignant).",
-        )
-    table = table.assign(label=numbers.astype(int))
+    table = table.assign(label=class_labels(path, table[column]))
+    _check_clinical(path, table, clinical, outcome=column)
     for name in ("lesion", "site", "study_code"):
         if name not in table.columns:
             table[name] = ""
@@ -113,9 +123,66 @@ def read_labels(path: Path, *, column: str = "") -> dict[str, PatientLabels]:
             labels={str(k): int(v) for k, v in zip(rows["lesion"], rows["label"], strict=True)},
             site=rows["site"].iloc[0],
             outcome=column,
+            clinical={
+                key: dict(zip(clinical, row, strict=True))
+                for key, row in zip(rows["lesion"], rows[list(clinical)].itertuples(index=False), strict=True)
+            },
         )
         for patient, rows in table.groupby("patient_id")
     }
+
+
+def class_labels(path: Path, values: pd.Series) -> pd.Series:
+    """Classes out of the label column of a table, whose index is the line number.
+
+    Raises:
+        CohortError: `label_not_a_class`, an entry is no whole number from 0 to 99.
+    """
+    numbers = pd.to_numeric(values, errors="coerce")
+    bad = values.index[numbers.isna() | (numbers % 1 != 0) | (numbers < 0) | (numbers >= MAX_CLASSES)]
+    if len(bad):
+        raise CohortError(
+            "label_not_a_class",
+            f"{path.name}, row {bad[0]}: {values.name} is {values[bad[0]]!r}, no whole number from 0 "
+            f"to {MAX_CLASSES - 1}.",
+            remedy="Code the outcome as 0 (benign) and 1 (malignant).",
+        )
+    return numbers.astype(int)
+
+
+def _check_clinical(path: Path, table: pd.DataFrame, clinical: tuple[str, ...], *, outcome: str) -> None:
+    """Refuse columns to be carried that are not there, would stand twice in the lesion table, or name patients."""
+    absent = [name for name in clinical if name not in table.columns]
+    if absent:
+        raise CohortError(
+            "column_missing",
+            f"{path.name} lacks the column {', '.join(absent)} that is to be carried; it has "
+            f"{', '.join(table.columns)}.",
+            remedy="Name columns of the label table with --clinical; case and spelling count.",
+        )
+    clash = [
+        name
+        for name in clinical
+        if name in (*LESION_COLUMNS, *_OPTIONAL, outcome) or clinical.count(name) > 1
+    ]
+    if clash:
+        raise CohortError(
+            "clinical_column_clash",
+            f"The column {clash[0]} cannot be carried: it is the outcome, stands in the lesion table already, or was "
+            "named twice.",
+            remedy="Leave it out, or give it another name in the label table.",
+        )
+    if "study_code" not in table.columns:
+        return  # the patient_id itself is what leaves
+    for name in clinical:
+        same = (table[name].str.lower() == table["patient_id"].str.lower()) & (table[name] != "")
+        if same.any():
+            raise CohortError(
+                "clinical_identifies",
+                f"{path.name}: the column {name} repeats the patient_id in {same.sum()} rows (first in row "
+                f"{table.index[same][0]}).",
+                remedy="Carry only columns that do not tell who a patient is.",
+            )
 
 
 def _lesion_key(name: str) -> str:
@@ -172,7 +239,7 @@ def read_points(path: Path) -> dict[str, list[PointLesion]]:
         CohortError: a column is missing, or a value is not a finite number.
     """
     numbers = ("x_mm", "y_mm", "z_mm", "diameter_mm")
-    table = _read_table(path, needed=("patient_id", *numbers), numbers=numbers)
+    table = read_csv_table(path, needed=("patient_id", *numbers), known=_OPTIONAL)
     values = table[list(numbers)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1) | (values[:, 3] <= 0))
     if len(bad):
@@ -187,85 +254,3 @@ def read_points(path: Path) -> dict[str, list[PointLesion]]:
         name = row.get("lesion") or f"lesion_{len(lesions) + 1}"
         lesions.append(PointLesion(name, number[:3].copy(), float(number[3])))
     return points
-
-
-def _read_table(path: Path, *, needed: tuple[str, ...], numbers: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table as text, with the needed columns, indexed by line number; rows without any value are left out.
-
-    Commas, semicolons or tabs may separate, and the text may be UTF-8 or UTF-16, as spreadsheets write them.
-    Where semicolons separate, a comma in one of the columns `numbers` is a decimal point.
-    """
-    lines = _decode(path).splitlines(keepends=True)
-    first = 0
-    while first < len(lines) and (not lines[first].strip() or lines[first].lower().startswith("sep=")):
-        first += 1
-    if first == len(lines):
-        raise _unreadable(path)
-    separator = max(",;\t", key=lines[first].count)
-    reader = csv.reader(lines[first:], delimiter=separator, skipinitialspace=True, strict=True)
-    try:
-        rows = [(first + reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise _unreadable(path) from error
-    columns = _columns(path, rows[0][1], needed)
-    width = len(columns)
-    for number, row in rows:
-        if any(row[width:]):
-            raise CohortError(
-                "row_too_long",
-                f"{path.name}, row {number} has {len(row)} values for {width} columns.",
-                remedy=f"Put double quotes around a value that holds {separator!r}.",
-            )
-    kept = {number: (row + [""] * width)[:width] for number, row in rows[1:] if any(row)}
-    table = pd.DataFrame.from_dict(kept, orient="index", columns=columns, dtype="str")
-    if separator == ";":
-        found = [name for name in numbers if name in columns]
-        table[found] = table[found].apply(lambda values: values.str.replace(",", ".", regex=False))
-    return table
-
-
-def _decode(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise CohortError(
-            "table_not_found", f"There is no file {path.name}.", remedy="Check the path of the table."
-        ) from error
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _unreadable(path) from error
-    if "\0" in text:
-        raise _unreadable(path)
-    return text
-
-
-def _unreadable(path: Path) -> CohortError:
-    return CohortError(
-        "table_unreadable",
-        f"{path.name} cannot be read as CSV.",
-        remedy="Save it as UTF-8 text with commas, a row of column names first.",
-    )
-
-
-def _columns(path: Path, header: list[str], needed: tuple[str, ...]) -> list[str]:
-    """Names of the columns; those that mean something to us count in any letter case."""
-    while header and not header[-1]:
-        header.pop()
-    known = {*needed, *_OPTIONAL}
-    columns = [name.lower() if name.lower() in known else name for name in header]
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise CohortError(
-            "column_missing",
-            f"{path.name} lacks the column {', '.join(missing)}; it has {', '.join(columns)}.",
-            remedy="Name the columns in the first row, separated by commas.",
-        )
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
-    if repeated:
-        raise CohortError(
-            "column_repeated",
-            f"{path.name} has the column {repeated[0]!r} twice.",
-            remedy="Keep one column of each name.",
-        )
-    return columns

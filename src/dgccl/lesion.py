@@ -1,8 +1,8 @@
 """One lesion of a study: which outlines are it, what it measures, and its arrays in one physical box."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -36,24 +36,28 @@ class BoxSettings:
         box_mm: edge of the box.
         ct_spacing_mm: voxel size of the stored CT.
         pet_spacing_mm: voxel size of the stored PET; finer than about the scanner's voxel adds nothing.
+        image_spacing_mm: voxel size of the other stored images, such as MR.
     """
 
     box_mm: float = 64.0
     ct_spacing_mm: float = 1.0
     pet_spacing_mm: float = 4.0
+    image_spacing_mm: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class LesionArrays:
     """The stored arrays of one lesion; a modality that was not acquired is None.
 
-    CT and PET lie on grids of their own that cover one physical box, axes along +z, +y, +x.
+    CT and PET lie on grids of their own that cover one physical box, axes along +z, +y, +x. So do the `others`, by
+    the modality's name: images without a scale of their own, such as MR, in the unit of `dgccl.intensity`.
     """
 
     ct_hu: Int16[np.ndarray, "ct_z ct_y ct_x"] | None
     mask_ct: Bool[np.ndarray, "ct_z ct_y ct_x"] | None
     suv_bw: Float32[np.ndarray, "pet_z pet_y pet_x"] | None
     mask_pet: Bool[np.ndarray, "pet_z pet_y pet_x"] | None
+    others: Mapping[str, Float32[np.ndarray, "_ _ _"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,11 +236,11 @@ def _suv_peak(suv: SuvBw, mask: Mask, grid: Grid) -> float:
 def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[LesionArrays, tuple[str, ...]]:
     """Arrays of a lesion's box, each resampled once from the acquired grid, with warning codes.
 
-    CT outside its image is air (-1000 HU), PET outside its image 0.
+    CT outside its image is air (-1000 HU), PET outside its image 0, any other image its darkest value.
 
     Returns:
         The arrays, and codes of what a reader of the table should know: `lesion_exceeds_box`,
-        `box_leaves_ct`, `box_leaves_pet` (more than a tenth of the box outside the image), `suv_implausible`
+        `box_leaves_ct`, `box_leaves_pet` and so on (more than a tenth of the box outside the image), `suv_implausible`
         (the highest SUVbw in the outline is not above 0, or above 100: units or rescaling may be wrong),
         `hu_implausible` (the median HU in the outline is less than air's or more than bone's).
     """
@@ -261,7 +265,21 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
         mask_pet = _mask_in_box(lesion.outline("pet"), pet_grid)
         if mask_pet.any() and not 0 < suv_bw[mask_pet].max() <= PLAUSIBLE_SUV:
             warnings.append("suv_implausible")
-    return LesionArrays(ct_hu, mask_ct, suv_bw, mask_pet), tuple(warnings)
+    others, left = _crop_others(study, center, settings)
+    return LesionArrays(ct_hu, mask_ct, suv_bw, mask_pet, others), (*warnings, *left)
+
+
+def _crop_others(
+    study: Study, center_mm: PointMm, settings: BoxSettings
+) -> tuple[dict[str, Float32[np.ndarray, "z y x"]], list[str]]:
+    """The other images in the box, and which of them it leaves."""
+    arrays, warnings = {}, []
+    for name, image in study.others.items():
+        grid = box_grid(center_mm, box_mm=settings.box_mm, spacing_mm=settings.image_spacing_mm)
+        values = resample(image, grid, fill=np.nan).array
+        warnings += _leaves(values, f"box_leaves_{name}")
+        arrays[name] = np.nan_to_num(values, nan=float(image.array.min())).astype(np.float32)
+    return arrays, warnings
 
 
 def _reaches_beyond(roi: Roi, center_mm: PointMm, half_mm: float) -> bool:

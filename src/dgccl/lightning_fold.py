@@ -7,8 +7,7 @@ models of a fold see the same lesions in the same order and pose.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +18,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
-from dgccl.augmentation import drop_modalities, random_poses
-from dgccl.cohort import Split
+from dgccl.augmentation import drop_modalities
 from dgccl.config import ExperimentConfig
-from dgccl.dataset import LesionImages, sample_planes
 from dgccl.errors import TrainingError
+from dgccl.fold_data import FoldData, RowBatches, derive_seed, fit_preprocessing
 from dgccl.lightning_state import SafetensorsCheckpointIO
-from dgccl.model import Classifier, ModelOutput, build_model, training_loss
+from dgccl.model import Classifier, ModelOutput, Objective, build_model, model_config
 from dgccl.predict import channels_last
 
 INITIALIZATION, EPOCH = 0, 1  # what a seed is for
-
-
-@dataclass(frozen=True, eq=False)
-class FoldData:
-    """What a fold trains on.
-
-    Attributes:
-        images: the whole cohort in memory.
-        y_true: (n,), class indices.
-        split: rows of the fold's training, validation and test lesions.
-    """
-
-    images: LesionImages
-    y_true: Int64[Tensor, "n"]
-    split: Split
-
-
-def derive_seed(*key: int) -> int:
-    """Seed that depends on every number of the key and on their order."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def initial_network(config: ExperimentConfig, model: str, *, fold: int) -> Classifier:
@@ -60,25 +39,6 @@ def initial_network(config: ExperimentConfig, model: str, *, fold: int) -> Class
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(config.seed, fold, INITIALIZATION))
         return channels_last(build_model(config, model))
-
-
-class RowBatches:
-    """Batches of row indices, nearly equal in size, so that no batch is left with a single lesion."""
-
-    def __init__(self, rows: Int64[np.ndarray, "n"], *, batch_size: int) -> None:
-        self.rows = torch.from_numpy(rows)
-        self.order = self.rows
-        self.count = math.ceil(len(rows) / batch_size)
-
-    def shuffle(self, generator: Generator) -> None:
-        """Draw the order of the next pass."""
-        self.order = self.rows[torch.randperm(len(self.rows), generator=generator)]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Tensor]:
-        yield from self.order.tensor_split(self.count)
 
 
 class FoldModule(LightningModule):
@@ -93,7 +53,11 @@ class FoldModule(LightningModule):
         size = config.training.batch_size
         self.training_rows = RowBatches(data.split.train, batch_size=size)
         self.validation_rows = RowBatches(data.split.validation, batch_size=size)
-        self.pose_field_mm = min(settings.field_mm for settings in config.modalities.values())
+        self.objective = Objective(
+            model_config(config, model).model, modalities=len(config.modality_names), gather=True
+        )
+        decay = config.training.weight_average
+        self.average = AveragedModel(network, use_buffers=True, multi_avg_fn=_ema(decay)) if decay else None
         self.generator = Generator()
         self.losses: list[tuple[Tensor, int]] = []
         self.validated: list[tuple[Tensor, Tensor, int]] = []
@@ -120,16 +84,27 @@ class FoldModule(LightningModule):
 
     def training_step(self, rows: Int64[Tensor, "batch"], batch_idx: int) -> Float[Tensor, ""]:
         """Loss of a batch in random poses, with modalities missing at random."""
-        settings = self.config.augmentation
-        pose = random_poses(len(rows), config=settings, field_mm=self.pose_field_mm, generator=self.generator)
         present = drop_modalities(
-            self.data.images.modality_present[rows],
-            probability=settings.modality_dropout,
+            self.data.source.modality_present[rows],
+            probability=self.config.augmentation.modality_dropout,
             generator=self.generator,
         )
-        _, loss = self._forward(rows, present, pose)
+        inputs = self.data.source.training_inputs(
+            rows, epoch=self.current_epoch, shown=present, generator=self.generator, device=self.device
+        )
+        _, loss = self._loss(self.network, inputs, rows, present)
         self.losses.append((loss.detach(), len(rows)))
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move the average of the weights after the step."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the average of the weights where there is one."""
+        return self.network if self.average is None else self.average.module
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
@@ -137,8 +112,10 @@ class FoldModule(LightningModule):
 
     def validation_step(self, rows: Int64[Tensor, "batch"], batch_idx: int) -> None:
         """Loss and score of lesions as they are."""
-        output, loss = self._forward(rows, self.data.images.modality_present[rows], None)
-        self.validated.append((loss, output.probability[:, 1], len(rows)))
+        present = self.data.source.modality_present[rows]
+        inputs = self.data.source.inputs(rows, shown=present, device=self.device)
+        output, loss = self._loss(self.judged, inputs, rows, present)
+        self.validated.append((loss, output.probability, len(rows)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's figures; stop where a loss is no number.
@@ -155,12 +132,12 @@ class FoldModule(LightningModule):
                 f"epoch {self.current_epoch} (training {train_loss:g}, validation {validation_loss:g}).",
                 remedy="Lower training.learning_rate, or use precision 32-true.",
             )
-        scores = torch.cat([score for _, score, _ in self.validated]).cpu().numpy()
+        scores = torch.cat([score for _, score, _ in self.validated]).float().cpu().numpy()
         labels = self.data.y_true[self.validation_rows.rows].numpy()
         figures = {
             "train_loss": train_loss,
             "validation_loss": validation_loss,
-            "validation_auroc": _auroc(labels == 1, scores),
+            "validation_auroc": _macro_auroc(labels, scores),
         }
         self.log_dict(figures, batch_size=len(scores))
 
@@ -168,7 +145,7 @@ class FoldModule(LightningModule):
         """AdamW, a linear warm-up of the learning rate, then a cosine to zero, step by step."""
         training = self.config.training
         optimizer = AdamW(
-            self.network.parameters(),
+            [*self.network.parameters(), *self.objective.parameters()],
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
             fused=True,
@@ -178,21 +155,13 @@ class FoldModule(LightningModule):
         scheduler = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=warmup, steps=steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _forward(
-        self, rows: Tensor, present: Tensor, pose: Tensor | None
+    def _loss(
+        self, network: nn.Module, inputs: dict[str, Tensor], rows: Tensor, present: Tensor
     ) -> tuple[ModelOutput, Float[Tensor, ""]]:
-        planes = sample_planes(
-            self.data.images,
-            rows,
-            modalities=self.config.modalities,
-            pose=pose,
-            shown=present,
-            device=self.device,
-        )
         present = present.to(self.device)
-        output = self.network(planes, present)
-        loss = training_loss(output, self.data.y_true[rows].to(self.device), present, self.config.model)
-        return output, loss.total
+        output = network(inputs, present)
+        y_true = self.data.y_true[rows].to(self.device)
+        return output, self.objective(output, y_true, present, lesion_ids=rows.to(self.device)).total
 
 
 class FoldRecord(Callback):
@@ -227,7 +196,7 @@ class FoldRecord(Callback):
         if figures["validation_loss"] < self.best_loss:
             assert isinstance(pl_module, FoldModule)
             self.best_loss = figures["validation_loss"]
-            weights = pl_module.network.state_dict()
+            weights = pl_module.judged.state_dict()
             self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -245,6 +214,7 @@ def fit_fold(
     state_file: Path,
     log_dir: Path,
     on_epoch: Callable[[int], None],
+    start: dict[str, Tensor] | None = None,
 ) -> tuple[Classifier, list[dict[str, float | int]]]:
     """Train one model on one fold, from its beginning or from where it was killed.
 
@@ -256,6 +226,7 @@ def fit_fold(
         state_file: where the state is kept while the fold is unfinished.
         log_dir: where TensorBoard's events go.
         on_epoch: called with the number of epochs done.
+        start: weights to begin with, such as those of a pre-training; freshly drawn ones if None.
 
     Returns:
         The network with the weights of the lowest validation loss, and one row of figures an epoch.
@@ -270,6 +241,9 @@ def fit_fold(
             remedy='Set precision = "bf16-mixed" or "32-true".',
         )
     network = initial_network(config, model, fold=data.split.fold)
+    if start is not None:
+        network.load_state_dict(start)
+    fit_preprocessing(network, data, config)
     early_stopping = EarlyStopping(
         "validation_loss", patience=config.training.patience, min_delta=0.0, check_on_train_epoch_end=False
     )
@@ -298,6 +272,20 @@ def fit_fold(
     return network.to(device).eval(), record.history
 
 
+def _ema(decay: float) -> Callable[..., None]:
+    """Moving average whose memory grows to that of `decay`, so that the start does not weigh on short trainings."""
+
+    def update(averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        kept = min(decay, (1.0 + float(count)) / (10.0 + float(count)))
+        for average, value in zip(averages, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value.to(average.dtype), 1.0 - kept)
+            else:
+                average.copy_(value)
+
+    return update
+
+
 def warmup_cosine(step: int, *, warmup: int, steps: int) -> float:
     """Factor on the learning rate: linear to 1 over `warmup` steps, then a half cosine to 0 at `steps`."""
     if step < warmup:
@@ -309,6 +297,19 @@ def _mean(losses: list[tuple[Tensor, int]]) -> float:
     """Mean over lesions of the losses of batches."""
     total = torch.stack([loss * count for loss, count in losses]).sum()
     return float(total) / sum(count for _, count in losses)
+
+
+def _macro_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """AUROC of class 1, or of more than two classes the mean over classes of each against the rest.
+
+    Args:
+        labels: (n,), class indices.
+        scores: (n, C), probabilities.
+    """
+    if scores.shape[1] == 2:
+        return _auroc(labels == 1, scores[:, 1])
+    each = [_auroc(labels == index, scores[:, index]) for index in range(scores.shape[1])]
+    return float(np.mean(each))
 
 
 def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:

@@ -1,6 +1,6 @@
-"""Loads one patient's CT, PET and outlines as a study, or says why that cannot be."""
+"""Loads one patient's images and outlines as a study, or says why that cannot be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,8 +17,9 @@ from dgccl.dicom.suv import suv_factors
 from dgccl.errors import CohortError, DicomError, RoiError
 from dgccl.labels import PointLesion
 from dgccl.nifti import read_nifti, read_nifti_labels
+from dgccl.other_images import find_others, load_others
 from dgccl.roi import Roi, sphere_mask, tighten
-from dgccl.sources import Decision, PatientSource, identity_words, nifti_stem
+from dgccl.sources import Decision, OtherImage, PatientSource, identity_words, nifti_stem
 from dgccl.study import PetImage, Study
 from dgccl.volume import Grid, Volume
 
@@ -28,37 +29,45 @@ def load_study(
     *,
     study_code: str,
     points: tuple[PointLesion, ...] = (),
+    others: Sequence[OtherImage] = (),
     allow_missing: bool = False,
     lean_body_mass: Literal["janmahasatian", "james"] = "janmahasatian",
 ) -> tuple[Study, list[Decision]]:
-    """Load one patient's CT, PET and outlines.
+    """Load one patient's CT, PET, other images and outlines.
 
     Args:
         source: the patient's files.
         study_code: the identifier that leaves ingestion.
         points: lesions given as points and diameters.
-        allow_missing: accept a patient with only one of CT and PET.
+        others: images to load beside CT and PET.
+        allow_missing: accept a patient that lacks some of CT, PET and `others`, but not all.
         lean_body_mass: formula behind SUL.
 
     Returns:
-        The study, and one decision for each CT and PET series.
+        The study, and one decision for each CT, PET and wanted MR series.
 
     Raises:
         DgcclError: the patient cannot be used; `code` tells why.
     """
     words = identity_words(source, study_code)
-    if source.nifti:
-        study = _load_nifti_study(source, study_code, points, allow_missing)
+    if any(kind in ("ct", "pet") for kind, _ in source.nifti) or not source.series:
+        study = _load_nifti_study(source, study_code, points, others, allow_missing)
         return replace(study, rois=_anonymous(study.rois, words)), []
     centers = np.array([point.center_mm for point in points]) if points else None
     selection = select_pair(source.series, lesions_mm=centers)
-    decisions = _series_decisions(study_code, source.series, selection)
-    missing = [name for name, series in (("CT", selection.ct), ("PET", selection.pet)) if series is None]
-    if len(missing) == 2 or (missing and not allow_missing):
-        raise _no_modality(missing, decisions)
+    frames = {series.frame_of_reference_uid for series in (selection.ct, selection.pet) if series} - {""}
+    found = find_others(source, others, study_code=study_code, frames_of_reference=frames)
+    decisions = [*_series_decisions(study_code, source.series, selection), *found.decisions]
+    there = {"CT": selection.ct, "PET": selection.pet} | {
+        image.name: found.files.get(image.name) for image in others
+    }
+    _check_missing(there, decisions, allow_missing=allow_missing)
     ct = load_series(selection.ct) if selection.ct else None
     pet = load_series(selection.pet) if selection.pet else None
-    images = _image_grids(selection, ct, pet)
+    further = load_others(found)
+    images = _image_grids(selection, ct, pet) | {
+        uid: (loaded.volume.grid, None) for uid, loaded in further.series.items()
+    }
     suv, suv_warnings = _to_suv(pet, lean_body_mass) if pet else (None, ())
     rois, refused = _dicom_outlines(source.series, images)
     decisions += [
@@ -66,12 +75,14 @@ def load_study(
         for name, error in refused
     ]
     rois += _masks(source.masks, [(grid, modality) for grid, modality in images.values()])
-    rois += _spheres(points, ct.volume.grid if ct else None, suv)
+    rois += _spheres(points, _any_grid(ct.volume if ct else None, suv, further.volumes))
     if refused and not rois:
         raise refused[0][1]
-    header = (pet or ct).headers[0]  # type: ignore[union-attr]
-    loaded = [series for series in (ct, pet) if series]
-    warnings = [*(code for series in loaded for code in series.warnings), *suv_warnings]
+    warnings = [
+        *(code for series in (ct, pet) if series for code in series.warnings),
+        *further.warnings,
+        *suv_warnings,
+    ]
     warnings += [d.code for d in selection.decisions if d.kept and d.code != "selected"]
     warnings += ["file_rejected_nearby"] if source.rejected_nearby else []
     study = Study(
@@ -79,15 +90,35 @@ def load_study(
         ct=ct.volume if ct else None,
         pet=suv,
         rois=_anonymous(rois, words),
+        others=further.volumes,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+    return _with_header(
+        study, [series for series in (pet, ct, *further.series.values()) if series]
+    ), decisions
+
+
+def _with_header(study: Study, loaded: list[LoadedSeries]) -> Study:
+    """The study with what the first header tells of the patient and the scanner, in the order PET, CT, others."""
+    if not loaded:  # outlines in DICOM on images in NIfTI
+        return replace(study, warnings=(*study.warnings, "no_headers"))
+    header = loaded[0].headers[0]
+    return replace(
+        study,
         sex=str(header.get("PatientSex") or ""),
         age_years=_number(age_years(header)),
         manufacturer=str(header.get("Manufacturer") or "").strip(),
         scanner=str(header.get("ManufacturerModelName") or "").strip(),
         # Quality Control Subject (PS3.3 C.7.1.1); a phantom must not pass for patients wherever its files lie.
         phantom=any(str(series.headers[0].get("QualityControlSubject") or "") == "YES" for series in loaded),
-        warnings=tuple(dict.fromkeys(warnings)),
     )
-    return study, decisions
+
+
+def _check_missing(there: Mapping[str, object], decisions: list[Decision], *, allow_missing: bool) -> None:
+    """Refuse a patient that lacks an image, or, where that is allowed, all of them."""
+    missing = [name for name, found in there.items() if found is None]
+    if missing and (not allow_missing or len(missing) == len(there)):
+        raise _no_modality(missing, decisions)
 
 
 def _anonymous(rois: Iterable[Roi], words: frozenset[str]) -> tuple[Roi, ...]:
@@ -201,29 +232,44 @@ def _same_grid(a: Grid, b: Grid) -> bool:
     return bool(spacing_alike and np.allclose(ends[0], ends[1], atol=0.1))
 
 
-def _spheres(points: tuple[PointLesion, ...], ct_grid: Grid | None, pet: PetImage | None) -> list[Roi]:
-    grid = ct_grid or (pet.suv_bw.grid if pet else None)
-    if grid is None:
-        return []
+def _any_grid(ct: Volume | None, pet: PetImage | None, others: Mapping[str, Volume]) -> Grid:
+    """Grid of the first image that is there: CT, PET, others."""
+    return next(image.grid for image in (ct, pet.suv_bw if pet else None, *others.values()) if image)
+
+
+def _spheres(points: tuple[PointLesion, ...], grid: Grid) -> list[Roi]:
     return [Roi(p.name, sphere_mask(p.center_mm, p.diameter_mm, grid), None) for p in points]
 
 
 def _load_nifti_study(
-    source: PatientSource, study_code: str, points: tuple[PointLesion, ...], allow_missing: bool
+    source: PatientSource,
+    study_code: str,
+    points: tuple[PointLesion, ...],
+    others: Sequence[OtherImage],
+    allow_missing: bool,
 ) -> Study:
-    """A study from NIfTI: CT in HU, PET in SUVbw; what only headers tell stays unknown."""
-    kinds = [kind for kind, _ in source.nifti]
+    """A study from NIfTI: CT in HU, PET in SUVbw, others in any unit; what only headers tell stays unknown."""
+    kinds = [kind for kind, _ in source.nifti if kind in ("ct", "pet")]
     if len(set(kinds)) < len(kinds):
         raise CohortError(
             "several_images", f"The folder holds several NIfTI files of one modality ({', '.join(kinds)})."
         )
     files = dict(source.nifti)
-    missing = [name for name, kind in (("CT", "ct"), ("PET", "pet")) if kind not in files]
-    if missing and not allow_missing:
-        raise _no_modality(missing, [])
+    names = {"CT": "ct", "PET": "pet"} | {image.name: image.name for image in others}
+    _check_missing({words: files.get(kind) for words, kind in names.items()}, [], allow_missing=allow_missing)
     ct = read_nifti(files["ct"], kind="ct_hu") if "ct" in files else None
     pet = PetImage(read_nifti(files["pet"], kind="suv_bw")) if "pet" in files else None
+    # Where a DICOM series lies relative to NIfTI images nobody can tell: it has no frame of reference to share.
+    found = find_others(replace(source, series=()), others, study_code=study_code, frames_of_reference=())
+    further = load_others(found)
     images: list[tuple[Grid, Modality]] = [(ct.grid, "ct")] if ct else []
     images += [(pet.suv_bw.grid, "pet")] if pet else []
-    rois = _masks(source.masks, images) + _spheres(points, ct.grid if ct else None, pet)
-    return Study(patient_id=study_code, ct=ct, pet=pet, rois=tuple(rois), warnings=("no_headers",))
+    rois = _masks(source.masks, images) + _spheres(points, _any_grid(ct, pet, further.volumes))
+    return Study(
+        patient_id=study_code,
+        ct=ct,
+        pet=pet,
+        rois=tuple(rois),
+        others=further.volumes,
+        warnings=("no_headers", *further.warnings),
+    )

@@ -14,10 +14,12 @@ from dgccl.volume import Volume
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Two statements of one position may differ by the rounding of float32 headers and quaternions.
 _AFFINE_TOLERANCE_MM = 0.05
+# More labels than a byte can hold are the gray values of an image, not lesions.
+_MOST_LABELS = 255
 _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
-def read_nifti(path: Path, *, kind: Literal["ct_hu", "suv_bw", "mask"]) -> Volume:
+def read_nifti(path: Path, *, kind: Literal["ct_hu", "suv_bw", "intensity", "mask"]) -> Volume:
     """Read a 3-D NIfTI file as a volume in LPS mm.
 
     The affine is the sform or, where that is not set, the qform; where both are set and disagree on a corner
@@ -26,7 +28,8 @@ def read_nifti(path: Path, *, kind: Literal["ct_hu", "suv_bw", "mask"]) -> Volum
 
     Args:
         path: a .nii or .nii.gz file.
-        kind: `ct_hu` (HU) and `suv_bw` (g/mL) give float32; `mask`, which holds 0 and 1, gives bool.
+        kind: `ct_hu` (HU), `suv_bw` (g/mL) and `intensity` (arbitrary units) give float32; `mask`, which holds 0
+            and 1, gives bool.
 
     Returns:
         volume with the array (z, y, x), that is with the file's axes reversed.
@@ -54,7 +57,7 @@ def read_nifti(path: Path, *, kind: Literal["ct_hu", "suv_bw", "mask"]) -> Volum
         raise DicomError(
             "nan_in_image",
             f"{path.name} has {bad} voxels that are NaN or infinite; an image was expected.",
-            remedy="Replace them by the value of air (-1000 HU, 0 SUV) if they lie outside the scan.",
+            remedy="Replace them by the value of air (-1000 HU, 0 SUV, the darkest of MR) where nothing was scanned.",
         )
     return Volume(values, affine)
 
@@ -70,11 +73,18 @@ def read_nifti_labels(path: Path) -> dict[int, Volume]:
 
     Raises:
         DicomError, GeometryError: as `read_nifti`.
-        RoiError: `nan_in_mask`, `labels_not_whole_numbers`.
+        RoiError: `nan_in_mask`, `labels_not_whole_numbers`, `too_many_labels` (over 255: an image, no mask).
     """
     data, affine = _read(path)
     labels = _labels(data, path)
-    return {int(label): Volume(labels == label, affine) for label in np.unique(labels) if label != 0}
+    found = [int(label) for label in np.unique(labels) if label != 0]
+    if len(found) > _MOST_LABELS:
+        raise RoiError(
+            "too_many_labels",
+            f"{path.name} holds {len(found)} different values; a mask with at most {_MOST_LABELS} labels was expected.",
+            remedy="If it is an image, such as an MR, name it with --image; else keep it elsewhere.",
+        )
+    return {label: Volume(labels == label, affine) for label in found}
 
 
 def write_nifti(volume: Volume, path: Path) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
+from dgccl.augmentation import random_poses
 from dgccl.cohort import LesionArrays
 from dgccl.config import ExperimentConfig
-from dgccl.dataset import LesionImages, sample_planes, stack_images
+from dgccl.dataset import LesionImages, model_inputs, stack_images
 from dgccl.errors import TrainingError
 from dgccl.model import Classifier, ModelOutput, build_model
 from dgccl.model.checkpoint import load_weights
@@ -135,68 +136,72 @@ class Predictor:
             )
         outputs: list[list[ModelOutput]] = [[] for _ in self.networks]
         size = self.config.training.batch_size
+        poses = prediction_poses(self.config)
+        for network in self.networks:
+            network.eval()
         with torch.inference_mode():
             for batch, batch_present in zip(chosen.split(size), present.split(size), strict=True):
-                planes = sample_planes(
-                    images,
-                    batch,
-                    modalities=self.config.modalities,
-                    shown=batch_present,
-                    device=self.device,
-                )
-                for network, of_network in zip(self.networks, outputs, strict=True):
-                    network.eval()
-                    of_network.append(network(planes, batch_present.to(self.device)))
+                seen: list[list[ModelOutput]] = [[] for _ in self.networks]
+                for pose in poses:
+                    inputs = model_inputs(
+                        images,
+                        batch,
+                        modalities=self.config.modalities,
+                        pose=None if pose is None else pose.expand(len(batch), -1, -1),
+                        shown=batch_present,
+                        device=self.device,
+                    )
+                    for network, of_network in zip(self.networks, seen, strict=True):
+                        of_network.append(network(inputs, batch_present.to(self.device)))
+                for of_poses, of_network in zip(seen, outputs, strict=True):
+                    of_network.append(average_outputs(of_poses))
         return _join(outputs)
+
+
+def prediction_poses(config: ExperimentConfig) -> list[Float[Tensor, "1 3 4"] | None]:
+    """The poses in which lesions are shown: as they lie (None), then fixed rotations.
+
+    Args:
+        config: `prediction.poses` says how many, `augmentation` how far they may turn and whether they are mirrored.
+    """
+    turned = config.augmentation.model_copy(update={"translation_fraction": 0.0, "scale": (1.0, 1.0)})
+    generator = torch.Generator().manual_seed(config.seed)
+    rotations = [
+        random_poses(1, config=turned, field_mm=1.0, generator=generator)
+        for _ in range(config.prediction.poses - 1)
+    ]
+    return [None, *rotations]
+
+
+def average_outputs(outputs: Sequence[ModelOutput]) -> ModelOutput:
+    """One output of those of several poses: mean probability, mean of every vector and weight.
+
+    Args:
+        outputs: of one network and batch, one a pose; a single one is returned as it is.
+    """
+    first = outputs[0]
+    if len(outputs) == 1:
+        return first
+
+    def mean(name: str) -> Tensor | None:
+        values = [getattr(output, name) for output in outputs]
+        return None if values[0] is None else torch.stack(values).mean(dim=0)
+
+    logits = torch.stack([output.probability for output in outputs]).mean(dim=0).log()
+    return ModelOutput(
+        logits=logits,
+        gate_weights=mean("gate_weights"),
+        embeddings=mean("embeddings"),
+        predicted_embeddings=mean("predicted_embeddings"),
+        fused=mean("fused"),
+        modality_logits=mean("modality_logits"),
+        modality_judged=first.modality_judged,
+    )
 
 
 def modality_patterns(names: Sequence[str]) -> list[tuple[str, ...]]:
     """Every non-empty choice of modalities, all of them first; for CT and PET: both, CT alone, PET alone."""
     return [choice for count in range(len(names), 0, -1) for choice in combinations(names, count)]
-
-
-def prediction_rows(
-    predictor: Predictor, images: LesionImages, *, lesions: pd.DataFrame, rows: Int64[np.ndarray, "n"]
-) -> pd.DataFrame:
-    """Rows of the predictions table for some lesions, in every modality pattern.
-
-    The first pattern names all modalities (`ct+pet`) and has a row for every lesion: it means all that the lesion
-    has. The column `modalities_shown` says what that was; for a lesion with CT only it is `ct`. A smaller
-    pattern has a row only for the lesions that have every modality it names, and shows them nothing else.
-
-    Args:
-        predictor: networks to score with.
-        images: lesions in memory.
-        lesions: lesion table, in the order of `images`.
-        rows: which lesions, (n,).
-
-    Returns:
-        Table with lesion_id, patient_id, site, pattern, modalities_shown, y_true, y_score and one gate column
-        a modality (NaN where there is no gate or the modality was not shown).
-    """
-    names = predictor.config.modality_names
-    tables = []
-    for pattern in modality_patterns(names):
-        present = images.modality_present[torch.from_numpy(rows)].numpy()
-        wanted = np.isin(names, pattern)
-        complete = len(pattern) == len(names)
-        fitting = rows if complete else rows[present[:, wanted].all(axis=1)]
-        if not len(fitting):
-            continue
-        prediction = predictor.predict(images, rows=fitting, shown=pattern)
-        shown = images.modality_present[torch.from_numpy(fitting)].numpy() & wanted
-        chosen = lesions.iloc[fitting]
-        table = chosen[["lesion_id", "patient_id", "site"]].assign(
-            pattern="+".join(pattern),
-            modalities_shown=["+".join(np.array(names)[row]) for row in shown],
-            y_true=chosen["label"].to_numpy(),
-            y_score=prediction.probability[:, 1].astype(np.float64),
-        )
-        for index, name in enumerate(names):
-            gate = np.nan if prediction.gate_weights is None else prediction.gate_weights[:, index]
-            table[f"gate_{name}"] = np.where(shown[:, index], gate, np.nan).astype(np.float64)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
 
 
 def resolve_device(device: str) -> str:
@@ -218,8 +223,11 @@ def resolve_device(device: str) -> str:
 
 
 def channels_last(network: Classifier) -> Classifier:
-    """Lay convolution weights out channels last, in place: a step of the small networks then takes a quarter less."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+    """Lay the weights of planes' convolutions out channels last, in place: a step of the small networks then takes a
+    quarter less. Those of cubes have five dimensions and stay as they are."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
 
 

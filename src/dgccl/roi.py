@@ -22,7 +22,7 @@ class Roi:
     Attributes:
         name: as the outline's author called it.
         mask: boolean volume, cropped to the region's bounding box.
-        drawn_on: modality of the image on which it was drawn, None if that is not known.
+        drawn_on: modality of the image on which it was drawn, None if that is not known or another image.
     """
 
     name: str

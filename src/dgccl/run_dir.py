@@ -51,7 +51,8 @@ class FoldResult:
     """What one model leaves of one fold.
 
     Attributes:
-        predictions: rows of the predictions table.
+        predictions: rows of the predictions table, as `prediction_table.prediction_rows` makes them, with `split`,
+            `model` and `fold`: probabilities in `y_score` (class 1 of two) or `y_score_0` to `y_score_{C-1}`.
         history: one row an epoch.
         embeddings: vectors of the test lesions, (n, D) each, in the order of `test_lesions`.
         test_lesions: lesion_id, patient_id, fold, y_true.
@@ -81,7 +82,11 @@ def open_run(
     Raises:
         TrainingError: the folder holds another run, or files that are no run; nothing is changed then.
     """
-    identity = {"config_sha256": _config_sha256(config), "cohort_sha256": cohort.sha256}
+    identity = {
+        "config_sha256": _config_sha256(config),
+        "cohort_sha256": cohort.sha256,
+        "data_kind": cohort.data_kind,
+    }
     if (run_dir / "run.json").exists():
         _check_same_run(read_run(run_dir), identity, run_dir)
     elif run_dir.exists() and any(not item.name.startswith(".") for item in run_dir.iterdir()):
@@ -96,7 +101,6 @@ def open_run(
             {
                 "cohort_dir": str(cohort.folder),
                 **identity,
-                "data_kind": cohort.data_kind,
                 "config_name": config.name,
                 "seed": config.seed,
                 "quantities": dict(quantities),
@@ -208,7 +212,7 @@ def _read_part(part: Path) -> FoldResult:
 
 
 def _check_same_run(found: Mapping[str, Any], identity: Mapping[str, str], run_dir: Path) -> None:
-    words = {"config_sha256": "configuration", "cohort_sha256": "cohort"}
+    words = {"config_sha256": "configuration", "cohort_sha256": "cohort", "data_kind": "kind of data"}
     different = [words[key] for key, value in identity.items() if found.get(key) != value]
     if different:
         raise TrainingError(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,13 +33,53 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class OtherImage:
+    """An image beside CT and PET that ingestion is to store, such as MR.
+
+    Attributes:
+        name: of the modality, which a configuration then uses: small letters, digits and `_`.
+        pattern: regular expression for the Series Description of a DICOM series; empty takes any.
+
+    Raises:
+        CohortError: `bad_image_name`, `bad_image_pattern`.
+    """
+
+    name: str
+    pattern: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "OtherImage":
+        """An image as the command line names it: `mr`, or `mr=PATTERN` with a pattern for the description."""
+        name, _, pattern = text.partition("=")
+        return cls(name, pattern)
+
+    def __post_init__(self) -> None:
+        reserved = self.name in (*CT_NAMES, *PET_NAMES) or self.name.startswith("mask")
+        if reserved or not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise CohortError(
+                "bad_image_name",
+                f"{self.name!r} cannot name an image: small letters, digits and '_' were expected, and none of "
+                f"{', '.join((*CT_NAMES, *PET_NAMES))} or mask...",
+                remedy="Choose a name such as mr or mr_t2, and name NIfTI files after it: mr_t2.nii.gz.",
+            )
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise CohortError(
+                "bad_image_pattern",
+                f"{self.pattern!r} is no regular expression: {error}.",
+                remedy="Write a backslash before each of . * + ? ( ) [ ] that stands for itself.",
+            ) from error
+
+
+@dataclass(frozen=True)
 class PatientSource:
     """The files of one patient.
 
     Attributes:
         patient_id: as the images or the folder name it; stays in memory.
         series: DICOM series, outlines included.
-        nifti: NIfTI images by modality (`ct`, `pet`).
+        nifti: NIfTI images by modality (`ct`, `pet`, names of other images).
         masks: NIfTI masks.
         rejected_nearby: a damaged DICOM file lies beside the patient's files; it may have been one of them.
     """
@@ -66,12 +106,22 @@ class FoundSources:
     data_kind: str
 
 
-def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | None = None) -> FoundSources:
+def find_sources(
+    folder: Path,
+    *,
+    others: Collection[str] = (),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> FoundSources:
     """Find the patients below a folder: DICOM by its headers, NIfTI by file and folder names.
 
     A NIfTI patient is a folder with `ct.nii[.gz]` and `pet.nii[.gz]`, named by the patient; any other NIfTI
-    file there is a mask. Beside DICOM, a NIfTI file is a mask of the patient whose ID is the name of a folder
-    above it or the start of its own name.
+    file there is a mask, unless it bears the name of another image. Beside DICOM, a NIfTI file is a mask (or other
+    image) of the patient whose ID is the name of a folder above it or the start of its own name.
+
+    Args:
+        folder: searched at all levels.
+        others: names of other images, such as `mr` for `mr.nii.gz`.
+        progress: told when the headers are read.
 
     Raises:
         CohortError: no image was found at all.
@@ -86,8 +136,10 @@ def find_sources(folder: Path, *, progress: Callable[[str, int, int], None] | No
     }
     # What is no file, such as a link that leads nowhere, stands among the rejected already.
     nifti = [p for p in files_below(folder) if p.name.lower().endswith((".nii", ".nii.gz")) and p.is_file()]
-    for path in sorted(nifti, key=lambda p: (not _kind(p), p)):  # masks last, when all patients are known
-        _place_nifti(patients, folder, path)
+    for path in sorted(
+        nifti, key=lambda p: (not _kind(p, others), p)
+    ):  # masks last, when all patients are known
+        _place_nifti(patients, folder, path, kind=_kind(path, others))
     if not patients:
         raise CohortError(
             "no_images",
@@ -132,19 +184,20 @@ def nifti_stem(path: Path) -> str:
     return path.name.lower().removesuffix(".gz").removesuffix(".nii")
 
 
-def _kind(path: Path) -> str:
-    """`ct` or `pet` where the name of a NIfTI file says so, else nothing: a mask."""
+def _kind(path: Path, others: Collection[str]) -> str:
+    """`ct`, `pet` or another image's name where the name of a NIfTI file says so, else nothing: a mask."""
     stem = nifti_stem(path)
+    if stem in others:
+        return stem
     return "ct" if stem in CT_NAMES else "pet" if stem in PET_NAMES else ""
 
 
-def _place_nifti(patients: dict[str, PatientSource], root: Path, path: Path) -> None:
+def _place_nifti(patients: dict[str, PatientSource], root: Path, path: Path, *, kind: str) -> None:
     """Add a NIfTI file to the patient it belongs to: by the nearest folder's name, else by the file's."""
     above = [name for name in reversed(path.relative_to(root).parts[:-1]) if name in patients]
     named = sorted((name for name in patients if _begins_with(path.name, name)), key=len, reverse=True)
     owner = next(iter([*above, *named]), path.parent.name)
     known = patients.get(owner, PatientSource(owner))
-    kind = _kind(path)
     if kind:
         patients[owner] = replace(known, nifti=(*known.nifti, (kind, path)))
     else:

@@ -1,5 +1,6 @@
 """A study is one patient's CT and PET with the outlines on them, in physical units."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dgccl.roi import Roi
@@ -30,7 +31,7 @@ class PetImage:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One patient's images and outlines; at least one of the two images is there.
+    """One patient's images and outlines; at least one image is there.
 
     Attributes:
         patient_id: study code, the only identifier that leaves ingestion.
@@ -38,6 +39,7 @@ class Study:
         pet: PET, SUV.
         rois: outlines.
         site, sex, age_years, manufacturer, scanner: what tables and subgroup checks need; empty or NaN if unknown.
+        others: further images by name, such as MR, in the unit of `dgccl.intensity`.
         phantom: the images' header calls their subject a phantom.
         warnings: codes of what was handled by a stated rule.
     """
@@ -51,5 +53,6 @@ class Study:
     age_years: float = float("nan")
     manufacturer: str = ""
     scanner: str = ""
+    others: Mapping[str, Volume] = field(default_factory=dict)
     phantom: bool = False
     warnings: tuple[str, ...] = field(default=())

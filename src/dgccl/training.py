@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,15 @@ import pandas as pd
 import torch
 from jaxtyping import Float32
 
-from dgccl.cohort import Cohort, split_folds
-from dgccl.config import ExperimentConfig, TrainingConfig
-from dgccl.dataset import choose_quantities, load_images
+from dgccl.cohort import Cohort, Split, split_folds
+from dgccl.config import SINGLE, ExperimentConfig, TrainingConfig
+from dgccl.dataset import LesionImages, choose_quantities, load_images
 from dgccl.errors import CohortError
-from dgccl.lightning_fold import FoldData, fit_fold, initial_network
+from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.lightning_fold import fit_fold, initial_network
 from dgccl.model import save_weights
-from dgccl.predict import Prediction, Predictor, prediction_rows, resolve_device
+from dgccl.predict import Prediction, Predictor, resolve_device
+from dgccl.prediction_table import prediction_rows
 from dgccl.run_dir import (
     FoldResult,
     assemble,
@@ -73,15 +75,17 @@ def train(
     if is_finished(run_dir):
         return run_dir
     images = load_images(cohort, config.modalities, quantities=quantities)
+    _check_single_models(images, splits, config)
     y_true = torch.tensor(cohort.lesions["label"].to_numpy())
     write_folds(run_dir, cohort.lesions, splits=splits)
     for model in config.models:
         for split in splits:
             report = partial(_report, progress, model, split.fold, training)
             if not has_fold(run_dir, model, split.fold):
-                data = FoldData(images, y_true, split)
+                data = FoldData(PosedLesions(images, config), y_true, split)
                 result = _train_fold(
                     data,
+                    images,
                     cohort.lesions,
                     run_dir,
                     config,
@@ -98,6 +102,7 @@ def train(
 
 def _train_fold(
     data: FoldData,
+    images: LesionImages,
     lesions: pd.DataFrame,
     run_dir: Path,
     config: ExperimentConfig,
@@ -110,8 +115,8 @@ def _train_fold(
     """Train one model on one fold and score its validation and test lesions with the best weights."""
     fold, test = data.split.fold, data.split.test
     untrained = initial_network(config, model, fold=fold).to(device).eval()
-    before = Predictor((untrained,), config, quantities, device).predict(data.images, rows=test)
-    with _quiet_lightning():
+    before = Predictor((untrained,), config, quantities, device).predict(images, rows=test)
+    with quiet_lightning():
         network, history = fit_fold(
             data,
             config=config,
@@ -126,10 +131,10 @@ def _train_fold(
     save_weights(network, path, metadata={"fold": str(fold), "config_name": config.name})
     predictor = Predictor((network,), config, quantities, device)
     tables = [
-        prediction_rows(predictor, data.images, lesions=lesions, rows=rows).assign(split=name)
+        prediction_rows(predictor, images, lesions=lesions, rows=rows).assign(split=name)
         for name, rows in (("validation", data.split.validation), ("test", test))
     ]
-    after = predictor.predict(data.images, rows=test)
+    after = predictor.predict(images, rows=test)
     embeddings = _split_embeddings(after, config.modality_names)
     for name, vectors in _split_embeddings(before, config.modality_names).items():
         if name != "fused":
@@ -146,9 +151,10 @@ def _train_fold(
 def _split_embeddings(
     prediction: Prediction, names: tuple[str, ...]
 ) -> dict[str, Float32[np.ndarray, "lesion width"]]:
-    """Embeddings of one network by name: each modality, and `fused` where there is one."""
-    assert prediction.embeddings is not None  # one network was asked
-    vectors = {name: prediction.embeddings[:, index].copy() for index, name in enumerate(names)}
+    """Embeddings of one network by name: each modality and `fused`, where the model has them."""
+    vectors = {}
+    if prediction.embeddings is not None:
+        vectors = {name: prediction.embeddings[:, index].copy() for index, name in enumerate(names)}
     return vectors if prediction.fused is None else vectors | {"fused": prediction.fused}
 
 
@@ -159,9 +165,17 @@ def _report(progress: Progress | None, model: str, fold: int, training: Training
 
 
 def _check_labels(lesions: pd.DataFrame, config: ExperimentConfig) -> None:
-    """Refuse labels that the models have no class for."""
+    """Refuse labels that the models have no class for, and classes of which there is no lesion."""
     classes = config.model.classes
-    strange = sorted(set(lesions["label"].unique()) - set(range(classes)))
+    found = set(lesions["label"].unique())
+    strange = sorted(found - set(range(classes)))
+    if not strange and 1 < len(found) < classes:
+        lacking = [str(index) for index in range(classes) if index not in found]
+        raise CohortError(
+            "class_without_lesions",
+            f"The configuration has {classes} classes; the cohort has no lesion of label {', '.join(lacking)}.",
+            remedy="Set model.classes to the number of classes in the cohort, labels from 0 without a gap.",
+        )
     if strange:
         raise CohortError(
             "label_out_of_range",
@@ -170,8 +184,24 @@ def _check_labels(lesions: pd.DataFrame, config: ExperimentConfig) -> None:
         )
 
 
+def _check_single_models(images: LesionImages, splits: Sequence[Split], config: ExperimentConfig) -> None:
+    """Refuse a model of one modality where a split has no lesion that it could judge."""
+    for index, name in enumerate(config.modality_names):
+        if f"{SINGLE}{name}" not in config.models:
+            continue
+        for split in splits:
+            for part, rows in split.items():
+                if not images.modality_present[torch.from_numpy(rows), index].any():
+                    raise CohortError(
+                        "nothing_to_judge",
+                        f"{SINGLE}{name} cannot judge any of the {len(rows)} {part} lesions of fold {split.fold}: "
+                        f"none has {name}.",
+                        remedy=f"Leave {SINGLE}{name} out of `models`, lower `folds`, or change the seed.",
+                    )
+
+
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's notes on hardware and tips off the terminal; errors still come through."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

@@ -175,7 +175,8 @@ def test_what_forms_no_volume_is_refused(tmp_path: Path, datasets, code):
 @pytest.mark.parametrize(
     ("elements", "code"),
     [
-        ({"Modality": "MR"}, "wrong_modality"),
+        ({"Modality": "NM"}, "wrong_modality"),
+        ({"Modality": "MR"}, "wrong_sop_class"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "wrong_sop_class"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
     ],

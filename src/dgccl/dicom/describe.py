@@ -15,6 +15,21 @@ from dgccl.errors import DgcclError, DicomError
 
 PointTuple = tuple[float, float, float]
 
+CT_CLASSES = frozenset(
+    {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
+)
+"""CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage."""
+PET_CLASSES = frozenset(
+    {"1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"}
+)
+"""PET, Enhanced PET, Legacy Converted Enhanced PET Image Storage."""
+MR_CLASSES = frozenset(
+    {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"}
+)
+"""MR, Enhanced MR, Legacy Converted Enhanced MR Image Storage."""
+IMAGE_CLASSES = {"CT": CT_CLASSES, "PT": PET_CLASSES, "MR": MR_CLASSES}
+"""SOP classes of the images that can be read, by Modality."""
+
 
 def references(elements: Elements) -> Iterator[str]:
     """Series Instance UIDs of the images that an RTSTRUCT (PS3.3 C.8.8.5) or SEG (C.12.5) refers to."""

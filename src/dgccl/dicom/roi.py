@@ -15,9 +15,9 @@ from dgccl.errors import DicomError, RoiError
 from dgccl.roi import Roi, rasterize_contours
 from dgccl.volume import Grid
 
-Modality = Literal["ct", "pet"]
+Modality = Literal["ct", "pet"] | None
 Images = Mapping[str, tuple[Grid, Modality]]
-"""Series Instance UID to the grid of the loaded image and its modality."""
+"""Series Instance UID to the grid of the loaded image and its modality, None for another than CT and PET."""
 
 # Contours of a list differ in length, so their axis has no name (`PointsMm` would bind it to one size).
 _Points = Float64[np.ndarray, "_ 3"]

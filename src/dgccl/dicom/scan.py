@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dgccl.dicom.describe import (
+    IMAGE_CLASSES,
+    PET_CLASSES,
     PointTuple,
     attenuation_corrected,
     check_same_instance,
@@ -17,14 +19,6 @@ from dgccl.dicom.enhanced import PER_FRAME_GROUPS
 from dgccl.dicom.walk import PIXEL_DATA
 from dgccl.errors import DgcclError, DicomError
 
-CT_CLASSES = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
-)
-"""CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage."""
-PET_CLASSES = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"}
-)
-"""PET, Enhanced PET, Legacy Converted Enhanced PET Image Storage."""
 _DIRECTORY_RECORDS = 0x00041220
 _SOP_INSTANCE_UID, _MODALITY = 0x00080018, 0x00080060
 _REQUIRED = {
@@ -215,7 +209,7 @@ def _add(groups: dict[_Key, _Group], path: Path, elements: Elements) -> list[Rej
     if missing:
         raise DicomError("incomplete_header", f"The file lacks {', '.join(missing)}.", remedy="Export again.")
     sop_class, instance, modality, study, series = (elements.text(tag) for tag in _REQUIRED.values())
-    is_image = sop_class in CT_CLASSES or sop_class in PET_CLASSES
+    is_image = any(sop_class in classes for classes in IMAGE_CLASSES.values())
     localizer = is_image and "LOCALIZER" in elements.texts(0x00080008)
     key = (elements.text(0x00100020), study, series, modality, sop_class, localizer)
     group = groups.get(key)

@@ -73,7 +73,7 @@ def read_seg(
     return rois
 
 
-def _drawn_image(elements: Elements, images: Images) -> tuple[list[Grid], Modality | None]:
+def _drawn_image(elements: Elements, images: Images) -> tuple[list[Grid], Modality]:
     """Grids of the referenced images that are there, and the modality if it is one."""
     named = set(references(elements))
     present = [images[uid] for uid in sorted(named) if uid in images]

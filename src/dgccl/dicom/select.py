@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dgccl.dicom.scan import CT_CLASSES, PET_CLASSES, SeriesFiles
+from dgccl.dicom.describe import IMAGE_CLASSES
+from dgccl.dicom.scan import SeriesFiles
 from dgccl.types import PointsMm
 
 _COVERAGE_STEP = 0.1
@@ -64,7 +65,7 @@ def select_pair(series: Sequence[SeriesFiles], *, lesions_mm: PointsMm | None = 
     Returns:
         The pair, with a decision for every CT and PET series.
     """
-    excluded = {_identity(entry): reason for entry in series if (reason := _exclusion(entry))}
+    excluded = {_identity(entry): reason for entry in series if (reason := exclusion(entry))}
     images = [entry for entry in series if entry.modality in ("CT", "PT")]
     usable = [entry for entry in images if _identity(entry) not in excluded]
     references = frozenset(
@@ -102,11 +103,11 @@ def _pair_identity(pair: tuple[SeriesFiles | None, SeriesFiles | None]) -> tuple
     return id(pair[0]), id(pair[1])
 
 
-def _exclusion(entry: SeriesFiles) -> tuple[str, str] | None:
-    """Code and message if a CT or PET series can never be used."""
-    if entry.modality not in ("CT", "PT"):
+def exclusion(entry: SeriesFiles) -> tuple[str, str] | None:
+    """Code and message if a CT, PET or MR series can never be used; None if it may, or is no image."""
+    if entry.modality not in IMAGE_CLASSES:
         return None
-    if entry.sop_class_uid not in (CT_CLASSES if entry.modality == "CT" else PET_CLASSES):
+    if entry.sop_class_uid not in IMAGE_CLASSES[entry.modality]:
         return "wrong_sop_class", "Left out: not stored as an image of its modality (e.g. a screen capture)."
     if entry.localizer:
         return "localizer", "Left out: a localizer."

@@ -1,4 +1,4 @@
-"""Read the files of one CT or PET series into a volume, refusing what does not form one."""
+"""Read the files of one CT, PET or MR series into a volume, refusing what does not form one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 from pydicom.dataset import Dataset
 
+from dgccl.dicom.describe import IMAGE_CLASSES
 from dgccl.dicom.elements import Elements, read_elements
 from dgccl.dicom.enhanced import PER_FRAME_GROUPS, frame_elements
 from dgccl.dicom.geometry import (
@@ -19,7 +20,7 @@ from dgccl.dicom.geometry import (
     stack_slices,
 )
 from dgccl.dicom.pixels import stored_values
-from dgccl.dicom.scan import CT_CLASSES, PET_CLASSES, SeriesFiles
+from dgccl.dicom.scan import SeriesFiles
 from dgccl.errors import DicomError, GeometryError
 from dgccl.volume import Volume
 
@@ -37,7 +38,8 @@ class LoadedSeries:
     """A series as a volume.
 
     Attributes:
-        volume: float32; CT in HU, PET in the units that its header names, rescaled slice by slice.
+        volume: float32; CT in HU, PET in the units that its header names, MR in arbitrary units; rescaled slice by
+            slice.
         headers: one a file without pixel data, in the order of the volume's first axis: one a slice, or the
             single header of an enhanced object.
         warnings: reason codes of what was accepted but is worth knowing: `gantry_tilt`,
@@ -63,7 +65,7 @@ class _Slice:
 
 
 def load_series(files: SeriesFiles) -> LoadedSeries:
-    """Read, validate, sort and stack a CT or PET series.
+    """Read, validate, sort and stack a CT, PET or MR series.
 
     Args:
         files: one series of `dgccl.dicom.scan.scan`.
@@ -72,8 +74,8 @@ def load_series(files: SeriesFiles) -> LoadedSeries:
         The volume with its headers and warnings.
 
     Raises:
-        DicomError: not a CT or PET image series, a localizer, a defect that the scan found, a dynamic series,
-            undecodable pixels, a missing rescale, or CT that is not in HU.
+        DicomError: not a CT, PET or MR image series, a localizer, a defect that the scan found, a dynamic series,
+            undecodable pixels, a missing rescale (of CT and PET; MR need not have one), or CT that is not in HU.
         GeometryError: the slices do not form one volume (see `dgccl.dicom.geometry.stack_slices`).
 
     Source:
@@ -100,13 +102,13 @@ def load_series(files: SeriesFiles) -> LoadedSeries:
 
 
 def _check_kind(files: SeriesFiles) -> None:
-    """Refuse what cannot be a CT or PET volume before any file is read."""
-    expected = {"CT": CT_CLASSES, "PT": PET_CLASSES}.get(files.modality)
+    """Refuse what cannot be a CT, PET or MR volume before any file is read."""
+    expected = IMAGE_CLASSES.get(files.modality)
     if expected is None:
         raise DicomError(
             "wrong_modality",
-            f"The series is of modality {files.modality or 'unknown'}; CT or PT was expected.",
-            remedy="Select a CT or PET image series.",
+            f"The series is of modality {files.modality or 'unknown'}; CT, PT or MR was expected.",
+            remedy="Select a CT, PET or MR image series.",
         )
     if files.sop_class_uid not in expected:
         raise DicomError(
@@ -153,6 +155,9 @@ def _slice(frame: Elements, header: Dataset, stored: Shaped[np.ndarray, "rows co
             "An image lacks Image Position, Image Orientation or a positive Pixel Spacing.",
             remedy=_EXPORT,
         )
+    if not len(slope) and not len(intercept) and frame.text(0x00080060) == "MR":
+        # Stored MR values are its arbitrary units; classic MR need not say so (PS3.3 C.8.3.1).
+        slope, intercept = np.ones(1), np.zeros(1)
     if len(slope) != 1 or len(intercept) != 1 or slope[0] == 0:
         raise DicomError(
             "missing_rescale",

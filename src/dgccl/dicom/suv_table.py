@@ -6,10 +6,11 @@ from typing import Any, Literal
 import numpy as np
 from pydicom import Dataset
 
+from dgccl.dicom.describe import PET_CLASSES
 from dgccl.dicom.elements import read_elements
 from dgccl.dicom.enhanced import PER_FRAME_GROUPS, frame_elements
 from dgccl.dicom.pixels import stored_values
-from dgccl.dicom.scan import PET_CLASSES, SeriesFiles, scan
+from dgccl.dicom.scan import SeriesFiles, scan
 from dgccl.dicom.suv import suv_factors
 from dgccl.errors import DgcclError, DicomError
 
