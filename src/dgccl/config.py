@@ -4,7 +4,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from dgccl.errors import ConfigError
 
@@ -252,6 +260,54 @@ class TrainingConfig(Settings):
     weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class PretrainingConfig(Settings):
+    """Training of the encoders without labels, before the training with them (`dgccl pretrain`).
+
+    Attributes:
+        contrastive_weight: weight of the symmetric NT-Xent between modalities, over the lesions that have both.
+        masked_weight: weight of predicting the teacher's tokens at masked places, within each modality.
+        cross_weight: weight of predicting the teacher's embedding of each other modality from the masked one.
+        temperature: tau of the NT-Xent term.
+        queue_size: earlier embeddings kept as further negatives of the NT-Xent term; 0 keeps none.
+        mask_fraction: share of an image's places, or of a table's known columns, that is masked.
+        mask_blocks: blocks that the masked places of an image form, at most; of no meaning to tables.
+        predictor_hidden: width of the hidden layer of the predictors.
+        teacher_momentum: of the teacher's moving average at the beginning; it rises to 1 at the end.
+        validation_fraction: share of the patients held out, on whose lesions retrieval is measured.
+        epochs: passes over the other lesions.
+        batch_size: lesions a step.
+        learning_rate: of AdamW, after the warm-up.
+        weight_decay: of AdamW.
+        warmup_fraction: share of the steps in which the rate rises.
+        precision: of the arithmetic, as Lightning names it.
+    """
+
+    contrastive_weight: Annotated[float, Field(ge=0)] = 1.0
+    masked_weight: Annotated[float, Field(ge=0)] = 1.0
+    cross_weight: Annotated[float, Field(ge=0)] = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    queue_size: Annotated[int, Field(ge=0)] = 0
+    mask_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    mask_blocks: PositiveInt = 2
+    predictor_hidden: PositiveInt = 128
+    teacher_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    epochs: PositiveInt = 50
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup_fraction: Fraction = 0.1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PretrainingConfig":
+        if not self.contrastive_weight + self.masked_weight + self.cross_weight:
+            raise ValueError("one of contrastive_weight, masked_weight and cross_weight must be above 0")
+        if self.queue_size and not self.contrastive_weight:
+            raise ValueError("queue_size needs a contrastive_weight above 0")
+        return self
+
+
 class PredictionConfig(Settings):
     """How a trained network is asked.
 
@@ -278,7 +334,7 @@ SINGLE = "single_"
 
 
 class ExperimentConfig(Settings):
-    """A whole experiment as its TOML file states it."""
+    """A whole experiment as its TOML file states it; without a table `pretraining` there is none."""
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
@@ -288,6 +344,25 @@ class ExperimentConfig(Settings):
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
+    pretraining: PretrainingConfig | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without pre-training the table is left out, so that the hashes by which runs are known stay as they were."""
+        dumped: dict[str, Any] = handler(self)
+        if dumped.get("pretraining") is None:
+            dumped.pop("pretraining", None)
+        return dumped
+
+    @model_validator(mode="after")
+    def _pairs_exist(self) -> "ExperimentConfig":
+        wanted = self.pretraining
+        if wanted and len(self.modalities) < 2 and wanted.contrastive_weight + wanted.cross_weight:
+            raise ValueError(
+                "pretraining.contrastive_weight and cross_weight need two modalities or more; set both to 0 where "
+                f"there is but {next(iter(self.modalities))}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _models_exist(self) -> "ExperimentConfig":

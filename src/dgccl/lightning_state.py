@@ -1,7 +1,10 @@
-"""A Lightning checkpoint as one safetensors file, so that resuming a run never unpickles anything."""
+"""A Lightning checkpoint as one safetensors file, so that resuming a run never unpickles anything; a quiet Lightning."""
 
 import json
-from collections.abc import Mapping
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +116,18 @@ def _is_channels_last(tensor: Tensor) -> bool:
     """Whether memory runs through the channels first, and not also in the plain order (as for 1 x 1 kernels)."""
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return last and not tensor.is_contiguous()
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's notes on hardware and tips off the terminal; errors still come through."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6 asks torch 2.13 in an old way whether a batch is a single tensor.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+            yield
+    finally:
+        logger.setLevel(level)

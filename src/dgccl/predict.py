@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,11 @@ from dgccl.cohort import LesionArrays
 from dgccl.config import ExperimentConfig
 from dgccl.dataset import LesionImages, model_inputs, stack_images
 from dgccl.errors import TrainingError
-from dgccl.model import Classifier, ModelOutput, build_model
+from dgccl.model import ModelOutput, build_model
 from dgccl.model.checkpoint import load_weights
 from dgccl.run_dir import read_run, weights_path
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +225,7 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def channels_last(network: Classifier) -> Classifier:
+def channels_last(network: Network) -> Network:
     """Lay the weights of planes' convolutions out channels last, in place: a step of the small networks then takes a
     quarter less. Those of cubes have five dimensions and stay as they are."""
     for parameter in network.parameters():

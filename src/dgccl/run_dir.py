@@ -75,17 +75,32 @@ def resume_path(run_dir: Path, model: str, fold: int) -> Path:
 
 
 def open_run(
-    run_dir: Path, *, cohort: Cohort, config: ExperimentConfig, quantities: Mapping[str, str], device: str
+    run_dir: Path,
+    *,
+    cohort: Cohort,
+    config: ExperimentConfig,
+    quantities: Mapping[str, str],
+    device: str,
+    start: Mapping[str, Any] | None = None,
 ) -> None:
-    """Begin a run folder, or make sure that the one found belongs to this configuration and cohort.
+    """Begin a run folder, or make sure that the one found belongs to this configuration, cohort and start.
+
+    Args:
+        run_dir: the folder.
+        cohort: what is trained on.
+        config: the experiment.
+        quantities: quantity each modality shows.
+        device: `cpu` or `cuda`.
+        start: what the weights begin with, with its hash as `encoders_sha256`; None for freshly drawn ones.
 
     Raises:
         TrainingError: the folder holds another run, or files that are no run; nothing is changed then.
     """
     identity = {
-        "config_sha256": _config_sha256(config),
+        "config_sha256": config_sha256(config),
         "cohort_sha256": cohort.sha256,
         "data_kind": cohort.data_kind,
+        "start_sha256": None if start is None else str(start["encoders_sha256"]),
     }
     if (run_dir / "run.json").exists():
         _check_same_run(read_run(run_dir), identity, run_dir)
@@ -104,15 +119,16 @@ def open_run(
                 "config_name": config.name,
                 "seed": config.seed,
                 "quantities": dict(quantities),
+                "start": None if start is None else dict(start),
                 "dgccl_version": __version__,
-                "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-                "started": _now(),
+                "command": this_command(),
+                "started": utc_now(),
                 "finished": None,
             },
         )
     write_json(run_dir / "config.json", config.model_dump(mode="json"))
     if not is_finished(run_dir):
-        write_json(run_dir / "environment.json", _environment(device, config.seed))
+        write_json(run_dir / "environment.json", describe_environment(device, config.seed))
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:
@@ -189,7 +205,7 @@ def assemble(run_dir: Path, config: ExperimentConfig) -> None:
     write_atomically(run_dir / "embeddings.safetensors", to_bytes(tensors))
     predictions = pd.concat([part.predictions for part in everything])
     write_atomically(run_dir / "predictions.parquet", predictions.to_parquet(index=False))
-    write_json(run_dir / "run.json", read_run(run_dir) | {"finished": _now()})
+    write_json(run_dir / "run.json", read_run(run_dir) | {"finished": utc_now()})
     shutil.rmtree(run_dir / "unfinished", ignore_errors=True)
 
 
@@ -211,23 +227,30 @@ def _read_part(part: Path) -> FoldResult:
     )
 
 
-def _check_same_run(found: Mapping[str, Any], identity: Mapping[str, str], run_dir: Path) -> None:
-    words = {"config_sha256": "configuration", "cohort_sha256": "cohort", "data_kind": "kind of data"}
+def _check_same_run(found: Mapping[str, Any], identity: Mapping[str, str | None], run_dir: Path) -> None:
+    words = {
+        "config_sha256": "configuration",
+        "cohort_sha256": "cohort",
+        "data_kind": "kind of data",
+        "start_sha256": "start (pre-trained encoders)",
+    }
     different = [words[key] for key, value in identity.items() if found.get(key) != value]
     if different:
         raise TrainingError(
             "run_dir_mismatch",
             f"{run_dir} holds a run of another {' and another '.join(different)}; it was left as it is.",
-            remedy="Choose a new folder for the run, or train with the configuration and cohort it began with.",
+            remedy="Choose a new folder for the run, or train with the configuration, cohort and --start it began with.",
         )
 
 
-def _config_sha256(config: ExperimentConfig) -> str:
+def config_sha256(config: ExperimentConfig) -> str:
+    """Hash of every setting of an experiment."""
     canonical = json.dumps(config.model_dump(mode="json"), separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _environment(device: str, seed: int) -> dict[str, Any]:
+def describe_environment(device: str, seed: int) -> dict[str, Any]:
+    """Machine, versions and seed, as a run notes them."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu"
     return {
         "python": platform.python_version(),
@@ -240,5 +263,11 @@ def _environment(device: str, seed: int) -> dict[str, Any]:
     }
 
 
-def _now() -> str:
+def this_command() -> str:
+    """The command line of this process, as a shell takes it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def utc_now() -> str:
+    """Date and time, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,9 +1,6 @@
 """Cross-validation: every model on every fold, each finished fold kept, one predictions table at the end."""
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from dgccl.dataset import LesionImages, choose_quantities, load_images
 from dgccl.errors import CohortError
 from dgccl.fold_data import FoldData, PosedLesions
 from dgccl.lightning_fold import fit_fold, initial_network
+from dgccl.lightning_state import quiet_lightning
 from dgccl.model import save_weights
 from dgccl.predict import Prediction, Predictor, resolve_device
 from dgccl.prediction_table import prediction_rows
@@ -198,18 +196,3 @@ def _check_single_models(images: LesionImages, splits: Sequence[Split], config: 
                         f"none has {name}.",
                         remedy=f"Leave {SINGLE}{name} out of `models`, lower `folds`, or change the seed.",
                     )
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's notes on hardware and tips off the terminal; errors still come through."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Lightning 2.6 asks torch 2.13 in an old way whether a batch is a single tensor.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
-            yield
-    finally:
-        logger.setLevel(level)

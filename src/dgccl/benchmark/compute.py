@@ -206,7 +206,7 @@ def _family(
 
 
 def contrast(
-    scores: BenchmarkScores, of: Sequence[Float64[np.ndarray, "n"]], weights: Sequence[float]
+    scores: BenchmarkScores, of: Sequence[Float64[np.ndarray, "n"]], weights: Sequence[int | float]
 ) -> Contrast:
     """A weighted sum of AUCs, each the mean over seeds of the AUC within a seed.
 

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
 
 from dgccl import stats
 from dgccl.cohort import Split
@@ -106,20 +107,21 @@ def study_latents(
     config = latent_config(models, seed=seed, epochs=epochs)
     rows = np.arange(len(lesions))
     split = Split(0, rows[:train], rows[train : train + validation], rows[train + validation :])
-    scores = {model: _scores(lesions, config, split, model=model) for model in models}
+    images, label = latent_images(lesions, config), torch.tensor(lesions["label"].to_numpy())
+    scores = {model: latent_scores(images, label, config, split, model=model) for model in models}
     tested = lesions.iloc[split.test]
-    label = tested["label"].to_numpy()
+    y_true = tested["label"].to_numpy()
     ratios = {view: log_likelihood_ratio(tested, view, law=law) for view in VIEWS}
     against = {
-        model: stats.delong_paired(label, score, scores["summed_logits"])
+        model: stats.delong_paired(y_true, score, scores["summed_logits"])
         for model, score in scores.items()
         if model != "summed_logits"
     }
     adjusted = stats.holm(np.array([test.p for test in against.values()], dtype=np.float64))
     return LatentStudy(
-        ideal={view: stats.auroc(label, ratio) for view, ratio in ratios.items()},
-        summed_ideal=stats.auroc(label, ratios["ct"] + ratios["pet"]),
-        auroc={model: stats.auroc_delong(label, score) for model, score in scores.items()},
+        ideal={view: stats.auroc(y_true, ratio) for view, ratio in ratios.items()},
+        summed_ideal=stats.auroc(y_true, ratios["ct"] + ratios["pet"]),
+        auroc={model: stats.auroc_delong(y_true, score) for model, score in scores.items()},
         against_summed=against,
         p_holm=dict(zip(against, adjusted.tolist(), strict=True)),
     )
@@ -141,12 +143,22 @@ def latent_images(lesions: pd.DataFrame, config: ExperimentConfig) -> LesionImag
     return LesionImages(volumes={}, modality_present=present, box_mm=1.0, tables=tables)
 
 
-def _scores(
-    lesions: pd.DataFrame, config: ExperimentConfig, split: Split, *, model: str
-) -> Float64[np.ndarray, "n"]:
-    """Probability of class 1 of the test lesions, by one trained method."""
-    images = latent_images(lesions, config)
-    data = FoldData(PosedLesions(images, config), torch.tensor(lesions["label"].to_numpy()), split)
+def latent_scores(
+    images: LesionImages, label: Int64[Tensor, "n"], config: ExperimentConfig, split: Split, *, model: str
+) -> Float64[np.ndarray, "test"]:
+    """Train one method and score the test lesions.
+
+    Args:
+        images: of `latent_images`; `modality_present` says what each lesion has.
+        label: recorded class of every lesion, (n,).
+        config: of `latent_config`.
+        split: rows that train, validate and test.
+        model: name of the method.
+
+    Returns:
+        Probability of class 1 of the test lesions.
+    """
+    data = FoldData(PosedLesions(images, config), label, split)
     with TemporaryDirectory() as folder, quiet_lightning():
         network, _ = fit_fold(
             data,
@@ -157,5 +169,5 @@ def _scores(
             log_dir=Path(folder) / "log",
             on_epoch=lambda epochs: None,
         )
-    predictor = Predictor((network,), config, {name: "table" for name in config.tables}, "cpu")
+    predictor = Predictor((network,), config, dict.fromkeys(config.tables, "table"), "cpu")
     return predictor.predict(images, rows=split.test).probability[:, 1].astype(np.float64)

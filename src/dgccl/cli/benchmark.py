@@ -15,11 +15,6 @@ benchmark = typer.Typer(help="Compare methods where the best possible score is k
 app.add_typer(benchmark, name="benchmark")
 
 
-@benchmark.callback()
-def _verbs() -> None:
-    """Keep `phantom` a word of its own, since other benchmarks may come beside it."""
-
-
 @benchmark.command()
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder of the tables.")] = Path("benchmarks/results"),
@@ -77,3 +72,35 @@ def phantom(
         print(
             f"{reached} of {len(results.targets)} targets reached; tables in {out / (settings.name + '.md')}"
         )
+
+
+@benchmark.command()
+def throughput(
+    config: Annotated[Path, typer.Option(help="Experiment.")] = Path("configs/paper.toml"),
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "dgccl",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    batch: Annotated[int | None, typer.Option(min=2, help="Lesions a step; default by device.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Timed steps; default by device.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time training steps: samples a second, and the share of the device's peak in bfloat16.
+
+    Example: `dgccl benchmark throughput --config configs/paper.toml`
+    """
+    from dataclasses import asdict
+
+    from dgccl.benchmark.throughput import measure_throughput
+    from dgccl.config import load_config
+
+    found = measure_throughput(load_config(config), model, device=device, batch=batch, steps=steps)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    print(f"{found.model} on {found.device}, {found.precision}, batch {found.batch}, {found.steps} steps")
+    print(f"  {found.samples_per_s:,.1f} samples a second, {found.tflops:.2f} TFLOP/s")
+    if found.share_of_peak is not None:
+        print(f"  {found.share_of_peak:.1%} of the device's peak of {found.peak_tflops:,.0f} TFLOP/s")
+    if found.memory_gib is not None:
+        print(f"  {found.memory_gib:.1f} GiB of memory at most")
+    if found.note:
+        print(f"  {found.note}")

@@ -105,17 +105,7 @@ def explain_lesion(
         "prior": {"log_odds": prior, "rule": PRIOR_RULE},
         "worth": _worth_by_pattern(worth, predictor.config.modality_names),
         "modalities": _modalities(worth, question, sanity, found, outlines, predictor.quantities),
-        "saliency": {
-            "method": settings.method,
-            "image_baseline": BASELINE_WORDS[settings.baseline],
-            "table_baseline": TABLE_BASELINE_WORDS[settings.method],
-            "patch_mm": settings.patch_mm if settings.method == "occlusion" else None,
-            "steps": found.steps or None,
-            "log_odds": found.log_odds,
-            "baseline_log_odds": _or_none(found.baseline_log_odds),
-            "completeness_residual": _or_none(found.residual),
-            "random_network_seed": seed,
-        },
+        "saliency": _describe_method(found, seed=seed),
     }
     shown = {name: question.inputs[name][0].cpu().numpy() for name in question.images}
     return CaseExplanation(facts, shown, outlines, found.maps)
@@ -229,6 +219,22 @@ def _modalities(
             "input": _describe_input(question, name, quantities),
         }
     return found
+
+
+def _describe_method(found: Saliency, *, seed: int) -> dict[str, Any]:
+    """How the maps were made, and how far they add up."""
+    settings = found.settings
+    return {
+        "method": settings.method,
+        "image_baseline": BASELINE_WORDS[settings.baseline],
+        "table_baseline": TABLE_BASELINE_WORDS[settings.method],
+        "patch_mm": settings.patch_mm if settings.method == "occlusion" else None,
+        "steps": found.steps or None,
+        "log_odds": found.log_odds,
+        "baseline_log_odds": _or_none(found.baseline_log_odds),
+        "completeness_residual": _or_none(found.residual),
+        "random_network_seed": seed,
+    }
 
 
 def _describe_map(

@@ -17,6 +17,9 @@ from dgccl.explain.saliency import Question, Saliency, saliency
 from dgccl.model import build_model
 from dgccl.model.table import TableEncoder
 
+FEWEST_RANKED = 20
+"""Values from which a map has a rank correlation: a table of two columns agrees with any other half of the time."""
+
 
 @dataclass(frozen=True, eq=False)
 class SaliencySanity:
@@ -24,7 +27,7 @@ class SaliencySanity:
 
     Attributes:
         rank_correlation: per modality Spearman's correlation of |map| between the trained and the random networks,
-            over pixels or columns; None where a map has one value only, so that it has no ranks.
+            over pixels or columns; None where a map has one value only, or fewer than `FEWEST_RANKED`.
         random: the maps of the random networks.
         seed: of the random weights.
     """
@@ -81,6 +84,6 @@ def random_network(network: nn.Module, config: ExperimentConfig, *, seed: int) -
 
 def _rank_correlation(a: Float64[np.ndarray, "..."], b: Float64[np.ndarray, "..."]) -> float | None:
     first, second = np.abs(a).ravel(), np.abs(b).ravel()
-    if np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
+    if len(first) < FEWEST_RANKED or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
         return None
     return float(stats.spearmanr(first, second).statistic)

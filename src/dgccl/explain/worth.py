@@ -142,15 +142,7 @@ def coalition_worth(
     """
     source = PosedLesions(images, predictor.config) if isinstance(images, LesionImages) else images
     chosen = torch.from_numpy(rows)
-    present = source.modality_present[chosen]
-    empty = int((~present.any(dim=1)).sum())
-    if empty or not len(rows):
-        raise TrainingError(
-            "nothing_to_show",
-            f"{empty} of {len(rows)} lesions to be explained have none of "
-            f"{', '.join(predictor.config.modality_names)}.",
-            remedy="Explain lesions that have at least one of the modalities.",
-        )
+    present = _shown_of(source, chosen, predictor.config.modality_names)
     members = torch.from_numpy(coalitions(present.shape[1]))
     worth = np.full((len(rows), len(members)), prior)
     gates = np.full(present.shape, np.nan)
@@ -180,6 +172,21 @@ def coalition_worth(
     kept = (members[None] & present[:, None]).numpy() @ (2 ** np.arange(present.shape[1]))
     worth = np.take_along_axis(worth, kept.astype(np.int64), axis=1)
     return Coalitions(worth, None if np.isnan(gates).all() else gates, present.numpy())
+
+
+def _shown_of(
+    source: LesionSource, rows: Int64[Tensor, "lesion"], names: tuple[str, ...]
+) -> Bool[Tensor, "lesion modality"]:
+    """Which modalities the lesions have, at least one each."""
+    present = source.modality_present[rows]
+    empty = int((~present.any(dim=1)).sum())
+    if empty or not len(rows):
+        raise TrainingError(
+            "nothing_to_show",
+            f"{empty} of {len(rows)} lesions to be explained have none of {', '.join(names)}.",
+            remedy="Explain lesions that have at least one of the modalities.",
+        )
+    return present
 
 
 def _ask(

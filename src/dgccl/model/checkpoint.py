@@ -2,19 +2,35 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dgccl.errors import TrainingError
-from dgccl.model.factory import Classifier
 
 ARCHITECTURE_KEY = "architecture"
 
 
-def save_weights(model: Classifier, path: Path, *, metadata: dict[str, str]) -> None:
+@runtime_checkable
+class Described(Protocol):
+    """A module that can say which settings its weights belong to: every classifier, and pre-trained encoders."""
+
+    architecture: dict[str, str]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take weights and buffers."""
+        ...
+
+
+def save_weights(model: Described, path: Path, *, metadata: dict[str, str]) -> None:
     """Write a model's weights and buffers; a file that is already there is replaced in one step or not at all.
 
     Args:
@@ -35,7 +51,7 @@ def save_weights(model: Classifier, path: Path, *, metadata: dict[str, str]) -> 
     os.replace(partial, path)
 
 
-def load_weights(model: Classifier, path: Path) -> dict[str, str]:
+def load_weights(model: Described, path: Path) -> dict[str, str]:
     """Load weights into a model of the same architecture; on any error the model stays as it was.
 
     Args:

@@ -53,9 +53,9 @@ def _write_meaning(
     caption = _wrapped(_caption(summary) + " " + _meaning_words(summary, shown), width_in)
 
     def draw(figure: Figure) -> None:
-        top, below = figure.subfigures(2, 1, height_ratios=(PANEL_IN, _caption_in(caption)), squeeze=False)[
-            :, 0
-        ]
+        top, below = figure.subfigures(
+            2, 1, height_ratios=(PANEL_IN + 0.6, _caption_in(caption)), squeeze=False
+        )[:, 0]
         for axes, name in zip(top.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
             for label, mark in enumerate(style.class_styles(summary["class_names"])):
                 own = whole["y_true"] == label
@@ -70,7 +70,7 @@ def _write_meaning(
             axes.set(ylabel=f"Share of the answer, {words}")
             axes.set_title(f"{words}: \u03c1 = {text.estimate(found[name]['spearman'], digits=2)}")
             axes.grid(color=style.RULE, linewidth=0.6)
-            axes.set_aspect("equal")
+            axes.set_box_aspect(1)
         handles, labels = axes.get_legend_handles_labels()
         top.legend(handles, labels, loc="outside lower center", ncols=len(labels), handletextpad=0.2)
         _write_caption(below, caption)

@@ -107,8 +107,9 @@ def case_caption(facts: Mapping[str, Any]) -> str:
         f"Run {facts['run']}, {text.model_words(facts['model'])}, fold {facts['fold']}, whose network never learned "
         f"from this lesion. {kind} Log odds are those of {facts['explained_class_name']} against the rest; Shapley "
         f"shares are exact and sum from the class prior to the answer. The lesion is explained as it lies{also}. "
-        f"{method}; colors end at the {MAP_QUANTILE:.1%} quantile; green: outline. Rank correlation with the maps of "
-        f"an untrained network (near 1: the map shows the image, not what was learned): {', '.join(alike)}."
+        f"{method}; colors end at the {MAP_QUANTILE:.1%} quantile; green: outline. A map compares with its baseline, a "
+        "share with the modality being absent, so that the one need not sum to the other. Rank correlation with the "
+        f"maps of an untrained network (near 1: the map shows the image, not what was learned): {', '.join(alike)}."
     )
 
 
@@ -142,8 +143,12 @@ def _draw_planes(
     planes, marks = planes_of(image), planes_of(values)
     borders = [None] * len(planes) if outline is None else planes_of(outline)
     limit = float(np.quantile(np.abs(values), MAP_QUANTILE)) or float(np.abs(values).max()) or 1.0
-    grid = part.subplots(1, 7, gridspec_kw={"width_ratios": [1] * 6 + [0.09]}, squeeze=False)[0]
-    for axes in grid:
+    # Fewer planes leave room at the right, so that all pictures are of one size.
+    widths = [1.0] * (2 * len(planes)) + [0.09, 6.001 - 2 * len(planes)]
+    *grid, scale_axes, _ = part.subplots(1, len(widths), gridspec_kw={"width_ratios": widths}, squeeze=False)[
+        0
+    ]
+    for axes in part.axes:
         axes.set_axis_off()
     half = shown["field_mm"] / 2
     for index, (plane, mark, border) in enumerate(zip(planes, marks, borders, strict=True)):
@@ -154,9 +159,9 @@ def _draw_planes(
     window = " to ".join(text.number(end, digits=0) for end in shown["window"])
     title = f"{text.modality_name(name)}   {window} {unit}, field {shown['field_mm']:g} mm"
     part.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
-    grid[6].set_axis_on()
+    scale_axes.set_axis_on()
     scale = ScalarMappable(Normalize(-limit, limit), MAP_COLORS)
-    bar = part.colorbar(scale, cax=grid[6], ticks=[-limit, 0, limit])
+    bar = part.colorbar(scale, cax=scale_axes, ticks=[-limit, 0, limit])
     end = text.number(limit, digits=_digits(limit))
     bar.ax.set_yticklabels([f"{text.MINUS}{end}", "0", f"+{end}"])
     bar.ax.tick_params(labelsize=7, length=2)
@@ -224,7 +229,12 @@ def _draw_bars(part: SubFigure, facts: Mapping[str, Any]) -> None:
                 gate.barh(y, weight, height=0.6, color=style.MUTED)
             words = "not there" if weight is None else text.number(weight, digits=2)
             _beside(gate, y, words)
-        gate.axvline(1.0 / len(names), color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        gate.axvline(
+            1.0 / sum(item["present"] for item in found),
+            color=style.INK,
+            linewidth=0.8,
+            linestyle=(0, (2, 2)),
+        )
         gate.set_yticks(range(len(names)), names)
         gate.set(xlim=(0.0, 1.0), ylim=(len(names) - 0.4, -0.6), xlabel="Weight; dashed: equal")
         gate.set_xticks([0.0, 0.5, 1.0])

@@ -28,7 +28,7 @@ from dgccl.stats.roc import (
 def delong_contrast(
     y_true: Values,
     scores: Sequence[Values] | Float64[np.ndarray, "score n"],
-    weights: Sequence[float],
+    weights: Sequence[int | float],
     *,
     confidence: float = 0.95,
     patient: Values | None = None,

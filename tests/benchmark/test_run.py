@@ -1,0 +1,141 @@
+"""The benchmark from drawing to its page: kept pieces, equal results, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dgccl.benchmark.bank import BankPlan, draw_bank
+from dgccl.benchmark.jobs import JobBanks, bank_plans
+from dgccl.benchmark.run import run_benchmark
+from dgccl.benchmark.settings import BenchmarkConfig
+from dgccl.dataset import sample_planes, stack_images
+from dgccl.errors import CohortError, ConfigError
+from dgccl.phantom.dicom import sample_cohort
+from dgccl.phantom.memory import draw_lesions, lesion_table
+
+
+def plan(benchmark: BenchmarkConfig, **changes: object) -> BankPlan:
+    base = bank_plans(benchmark, 1)["test"]
+    return BankPlan(**{**vars(base), "lesions": 3, **changes})
+
+
+def test_a_bank_holds_the_planes_of_its_lesions(small: BenchmarkConfig, tmp_path: Path) -> None:
+    asked = plan(small)
+    bank = draw_bank(tmp_path / "bank", asked, workers=1)
+    cohort = sample_cohort(3, asked.seed)
+    pd.testing.assert_frame_equal(bank.lesions, cohort)
+    arrays = list(draw_lesions(cohort, asked.seed, range(3)))
+    images = stack_images(
+        arrays,
+        lesion_table(cohort),
+        modalities=small.experiment.images,
+        quantities={"ct": "hu", "pet": "suv_bw"},
+    )
+    planes = sample_planes(images, torch.arange(3), modalities=small.experiment.images)
+    everyone = torch.arange(3)
+    shown = torch.ones(3, 2, dtype=torch.bool)
+    found = bank.inputs(everyone, shown=shown, device=torch.device("cpu"))
+    for name, values in planes.items():
+        torch.testing.assert_close(found[name], values, atol=6e-4, rtol=0)  # float16 on disk
+    turned = bank.inputs(everyone, shown=shown, device=torch.device("cpu"), pose=1)
+    assert (turned["ct"] - found["ct"]).abs().max() > 0.05
+
+
+def test_a_killed_drawing_goes_on(small: BenchmarkConfig, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("dgccl.benchmark.bank.CHUNK", 2)
+    asked = plan(small)
+    whole = draw_bank(tmp_path / "whole", asked, workers=1)
+    draw_bank(tmp_path / "killed", asked, workers=1)
+    (tmp_path / "killed" / "drawn" / "2").unlink()
+    stored = np.load(tmp_path / "killed" / "ct.npy", mmap_mode="r+")
+    stored[2:] = 0
+    stored.flush()
+    seen = []
+    again = draw_bank(tmp_path / "killed", asked, workers=1, progress=lambda *args: seen.append(args))
+    assert seen == [("Drawing killed", 3, 3)]  # the lost chunk alone
+    for name in whole.planes:
+        assert np.array_equal(whole.planes[name], again.planes[name])
+
+
+def test_a_bank_of_other_settings_is_refused(small: BenchmarkConfig, tmp_path: Path) -> None:
+    draw_bank(tmp_path / "bank", plan(small), workers=1)
+    with pytest.raises(CohortError) as caught:
+        draw_bank(tmp_path / "bank", plan(small, poses=1), workers=1)
+    assert caught.value.code == "bank_of_other_settings"
+
+
+def test_suv_must_be_named(small: BenchmarkConfig, tmp_path: Path) -> None:
+    modalities = dict(small.experiment.modalities)
+    modalities["pet"] = modalities["pet"].model_copy(update={"quantity": "suv"})
+    experiment = small.experiment.model_copy(update={"modalities": modalities})
+    with pytest.raises(CohortError) as caught:
+        draw_bank(tmp_path / "bank", plan(small, config=experiment), workers=1)
+    assert caught.value.code == "quantity_ambiguous"
+
+
+@pytest.fixture(scope="module")
+def finished(small: BenchmarkConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A whole small benchmark; the folder of its pieces, and its results as text."""
+    work = tmp_path_factory.mktemp("benchmark")
+    found = run_benchmark(small, work, command="test", workers=1, device="cpu")
+    assert found is not None
+    return work, found[0].to_json()
+
+
+def test_every_method_has_its_row(small: BenchmarkConfig, finished: tuple[Path, str]) -> None:
+    results = json.loads(finished[1])
+    assert results["meta"]["data_kind"] == "phantom"
+    rows = {(row["method"], row["pattern"]) for row in results["rows"]}
+    for method in small.methods:
+        patterns = ("ct+pet", "ct", "pet")
+        if method.model.startswith("single_"):
+            patterns = tuple(p for p in patterns if method.model.removeprefix("single_") in p)
+        assert {(method.name, pattern) for pattern in patterns} <= rows
+    assert all(0.0 <= row["auroc"]["estimate"] <= 1.0 for row in results["rows"])
+    assert all(cost["flops"] == sum(cost["flops_by_part"].values()) for cost in results["costs"])
+
+
+def test_finished_jobs_are_kept_and_lost_ones_come_out_the_same(
+    small: BenchmarkConfig, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    work = tmp_path / "copy"
+    shutil.copytree(finished[0], work)
+    before = (work / "jobs" / "published-1" / "job.json").read_text()
+    shutil.rmtree(work / "jobs" / "recommended-2")
+    seen = []
+    again = run_benchmark(
+        small, work, command="test", workers=1, device="cpu", progress=lambda *args: seen.append(args)
+    )
+    assert again is not None
+    jobs = 2 * len([m for m in small.methods if not m.large]) + 1
+    assert seen == [("Training", jobs, jobs)]
+    assert (work / "jobs" / "published-1" / "job.json").read_text() == before
+    first, second = json.loads(finished[1]), json.loads(again[0].to_json())
+    assert first["rows"] == second["rows"]
+    assert first["curves"] == second["curves"]
+
+
+def test_methods_can_be_trained_one_by_one(small: BenchmarkConfig, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    assert run_benchmark(small, work, command="x", only=["single_ct"], workers=1, device="cpu") is None
+    assert sorted(path.name for path in (work / "jobs").iterdir()) == ["single_ct-1", "single_ct-2"]
+    assert not (work / "lesions" / "large").exists()  # drawn when it is needed
+    with pytest.raises(ConfigError, match="magic") as caught:
+        run_benchmark(small, work, command="x", only=["magic"])
+    assert caught.value.code == "unknown_method"
+
+
+def test_lesions_of_a_job_are_its_own(small: BenchmarkConfig, finished: tuple[Path, str]) -> None:
+    plans = bank_plans(small, 2)
+    banks = {
+        name: draw_bank(finished[0] / "lesions" / f"2-{name}", p, workers=1) for name, p in plans.items()
+    }
+    job = JobBanks(banks["train"], banks["validation"], {2: banks["test"]})
+    diameters = [set(bank.lesions["diameter_mm"]) for bank in (job.train, job.validation, job.tests[2])]
+    assert not diameters[0] & diameters[1]
+    assert not diameters[0] & diameters[2]
