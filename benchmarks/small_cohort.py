@@ -19,8 +19,9 @@ from sklearn.metrics import roc_auc_score
 
 from dgccl.cohort import Cohort, Split, open_cohort
 from dgccl.config import ExperimentConfig, load_config
-from dgccl.dataset import LesionImages, choose_quantities, load_images, sample_planes
-from dgccl.lightning_fold import FoldData, fit_fold
+from dgccl.dataset import LesionImages, choose_quantities, load_images, model_inputs
+from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.lightning_fold import fit_fold
 
 TRAINING, VALIDATION = 102, 26
 
@@ -33,8 +34,8 @@ def score(
     with torch.no_grad():
         for part in rows.split(64):
             present = torch.tensor(shown).expand(len(part), -1)
-            planes = sample_planes(images, part, modalities=config.modalities, shown=present)
-            scores.append(network(planes, present).probability[:, 1])
+            inputs = model_inputs(images, part, modalities=config.modalities, shown=present)
+            scores.append(network(inputs, present).probability[:, 1])
     return torch.cat(scores).numpy()
 
 
@@ -47,7 +48,7 @@ def run_split(
     split = Split(seed, *np.split(order, [TRAINING, TRAINING + VALIDATION]))
     with tempfile.TemporaryDirectory() as folder:
         network, _ = fit_fold(
-            FoldData(images, y_true, split),
+            FoldData(PosedLesions(images, config), y_true, split),
             config=config,
             model=model,
             device="cpu",

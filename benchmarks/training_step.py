@@ -26,7 +26,8 @@ from torch import nn
 from dgccl.cohort import Split
 from dgccl.config import ExperimentConfig, load_config
 from dgccl.dataset import LesionImages
-from dgccl.lightning_fold import FoldData, FoldModule, initial_network
+from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.lightning_fold import FoldModule, initial_network
 from dgccl.model import training_loss
 
 LESIONS = 96
@@ -101,7 +102,9 @@ def main() -> None:
     )
     y_true = torch.from_numpy(rng.integers(0, 2, LESIONS))
     everything = np.arange(LESIONS)
-    data = FoldData(images, y_true, Split(0, everything, everything[:0], everything[:0]))
+    data = FoldData(
+        PosedLesions(images, config), y_true, Split(0, everything, everything[:0], everything[:0])
+    )
     network = initial_network(config, arguments.model, fold=0)
     twin = Twin(network, config, y_true)
     with tempfile.TemporaryDirectory() as folder:

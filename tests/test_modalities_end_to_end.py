@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from dgccl.config import load_config
+from dgccl.errors import CohortError
+from dgccl.training import train
 
 from .test_end_to_end import CONFIG, dgccl
 from .tiny_cohort import LEVELS, write_tiny_cohort
@@ -123,8 +125,9 @@ def test_a_third_modality_from_a_cohort_to_a_report(third: str, text: str, tmp_p
     ],
 )
 def test_what_a_cohort_lacks_is_told(text: str, code: str, tmp_path: Path) -> None:
-    cohort, config = tmp_path / "cohort", tmp_path / "three.toml"
-    write_tiny_cohort(cohort, clinical=True)
-    config.write_text(CONFIG.replace("[model]", f"{text}[model]"), encoding="utf-8")
-    done = dgccl("train", cohort, tmp_path / "run", "--config", config, fails=True)
-    assert f"[{code}]" in done.stderr
+    cohort = write_tiny_cohort(tmp_path / "cohort", clinical=True)
+    (tmp_path / "three.toml").write_text(CONFIG.replace("[model]", f"{text}[model]"), encoding="utf-8")
+    with pytest.raises(CohortError) as caught:
+        train(cohort, tmp_path / "run", load_config(tmp_path / "three.toml"), device="cpu")
+    assert caught.value.code == code
+    assert (tmp_path / "run").exists() == (code == "modality_absent")  # what a table lacks is told before

@@ -199,15 +199,15 @@ def test_a_killed_run_ends_in_the_same_bits(cohort: Cohort, tmp_path: Path, run_
 def test_after_an_error_in_mid_epoch_only_what_is_unfinished_is_trained_to_the_same_bits(
     cohort: Cohort, tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = lightning_fold.training_loss, []
+    real, calls = lightning_fold.Objective.forward, []
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **rest: Any) -> Any:
         calls.append(1)
         if len(calls) == 11:  # an epoch takes 3: second fold, second epoch, second batch
             raise Killed
-        return real(*arguments)
+        return real(*arguments, **rest)
 
-    monkeypatch.setattr(lightning_fold, "training_loss", failing)
+    monkeypatch.setattr(lightning_fold.Objective, "forward", failing)
     with pytest.raises(Killed):
         train(cohort, tmp_path / "run", CONFIG, device="cpu")
     fitted, real_fit = [], training.fit_fold
@@ -225,16 +225,16 @@ def test_after_an_error_in_mid_epoch_only_what_is_unfinished_is_trained_to_the_s
 def test_a_fold_that_had_stopped_early_does_not_go_on(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, validations = lightning_fold.training_loss, []
+    real, validations = lightning_fold.Objective.forward, []
 
-    def worse_each_time(*arguments: Any) -> Any:
-        terms = real(*arguments)
+    def worse_each_time(*arguments: Any, **rest: Any) -> Any:
+        terms = real(*arguments, **rest)
         if torch.is_grad_enabled():
             return terms
         validations.append(1)
         return dataclasses.replace(terms, total=terms.total + 10.0 * len(validations))
 
-    monkeypatch.setattr(lightning_fold, "training_loss", worse_each_time)
+    monkeypatch.setattr(lightning_fold.Objective, "forward", worse_each_time)
     config = tiny_config(epochs=4, patience=1).model_copy(update={"models": ("dgccl",)})
     train(cohort, tmp_path / "whole", config, device="cpu")
     assert content(tmp_path / "whole")["history"].groupby("fold").size().tolist() == [2, 2]

@@ -1,14 +1,14 @@
 """Typed TOML configuration: one file an experiment, every key checked, every default visible in the run."""
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
     model_validator,
@@ -347,7 +347,7 @@ class ExperimentConfig(Settings):
     pretraining: PretrainingConfig | None = None
 
     @model_serializer(mode="wrap")
-    def _leave_out_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_what_is_off(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Without pre-training the table is left out, so that the hashes by which runs are known stay as they were."""
         dumped: dict[str, Any] = handler(self)
         if dumped.get("pretraining") is None:
@@ -369,7 +369,9 @@ class ExperimentConfig(Settings):
         known = [*FUSION_MODELS, *(f"{SINGLE}{name}" for name in self.modalities)]
         unknown = [name for name in self.models if name not in known]
         if unknown:
-            raise ValueError(f"unknown model {', '.join(unknown)}; there are {', '.join(known)}")
+            raise ValueError(
+                f"models names the unknown model {', '.join(unknown)}; there are {', '.join(known)}"
+            )
         if not self.models or len(set(self.models)) < len(self.models):
             raise ValueError("models must name at least one model, and none twice")
         return self
@@ -407,9 +409,21 @@ def load_config(path: Path) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()
-        )
         raise ConfigError(
-            "config_invalid", f"{path.name}: {problems}.", remedy="Compare with the presets in configs/."
+            "config_invalid",
+            f"{path.name}: {wrong_settings(error)}.",
+            remedy="Compare with the presets in configs/.",
         ) from error
+
+
+def wrong_settings(error: ValidationError) -> str:
+    """What is wrong in a file of settings, and where, as the file names it."""
+    kinds = {*get_args(ImageConfig.model_fields["quantity"].annotation), "table"}
+    problems = []
+    for item in error.errors():
+        # A modality is of a kind that its quantity tells: pydantic names the kind too, the file does not.
+        place = [str(part) for part in item["loc"]]
+        if len(place) > 3 and place[-2] in kinds:
+            place.pop(-2)
+        problems.append(f"{'.'.join(place) or 'file'}: {item['msg']}")
+    return "; ".join(problems)

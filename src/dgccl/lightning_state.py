@@ -1,4 +1,4 @@
-"""A Lightning checkpoint as one safetensors file, so that resuming a run never unpickles anything; a quiet Lightning."""
+"""A Lightning checkpoint as one safetensors file, so that resuming never unpickles anything; a quiet Lightning."""
 
 import json
 import logging

@@ -70,32 +70,31 @@ def load_study(
     }
     suv, suv_warnings = _to_suv(pet, lean_body_mass) if pet else (None, ())
     rois, refused = _dicom_outlines(source.series, images)
-    decisions += [
-        Decision(study_code, "left_out", error.code, redact(f"Outline {name!r}: {error}", words))
-        for name, error in refused
-    ]
+    decisions += _refused_outlines(refused, study_code, words)
     rois += _masks(source.masks, [(grid, modality) for grid, modality in images.values()])
     rois += _spheres(points, _any_grid(ct.volume if ct else None, suv, further.volumes))
     if refused and not rois:
         raise refused[0][1]
-    warnings = [
-        *(code for series in (ct, pet) if series for code in series.warnings),
-        *further.warnings,
-        *suv_warnings,
-    ]
-    warnings += [d.code for d in selection.decisions if d.kept and d.code != "selected"]
-    warnings += ["file_rejected_nearby"] if source.rejected_nearby else []
     study = Study(
         patient_id=study_code,
         ct=ct.volume if ct else None,
         pet=suv,
         rois=_anonymous(rois, words),
         others=further.volumes,
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=_warnings(source, selection, [ct, pet], [*further.warnings, *suv_warnings]),
     )
-    return _with_header(
-        study, [series for series in (pet, ct, *further.series.values()) if series]
-    ), decisions
+    loaded = [series for series in (pet, ct, *further.series.values()) if series]
+    return _with_header(study, loaded), decisions
+
+
+def _warnings(
+    source: PatientSource, selection: PairSelection, loaded: list[LoadedSeries | None], further: list[str]
+) -> tuple[str, ...]:
+    """Codes of what was handled by a stated rule, each once."""
+    codes = [*(code for series in loaded if series for code in series.warnings), *further]
+    codes += [d.code for d in selection.decisions if d.kept and d.code != "selected"]
+    codes += ["file_rejected_nearby"] if source.rejected_nearby else []
+    return tuple(dict.fromkeys(codes))
 
 
 def _with_header(study: Study, loaded: list[LoadedSeries]) -> Study:
@@ -200,6 +199,15 @@ def _dicom_outlines(
         for path in entry.paths:
             rois += reader(path, images, on_refused=lambda name, error: refused.append((name, error)))
     return rois, refused
+
+
+def _refused_outlines(
+    refused: list[tuple[str, RoiError]], study_code: str, words: frozenset[str]
+) -> list[Decision]:
+    return [
+        Decision(study_code, "left_out", error.code, redact(f"Outline {name!r}: {error}", words))
+        for name, error in refused
+    ]
 
 
 def _drawn_on_another_image(modality: str) -> RoiError:

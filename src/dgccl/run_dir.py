@@ -239,7 +239,7 @@ def _check_same_run(found: Mapping[str, Any], identity: Mapping[str, str | None]
         raise TrainingError(
             "run_dir_mismatch",
             f"{run_dir} holds a run of another {' and another '.join(different)}; it was left as it is.",
-            remedy="Choose a new folder for the run, or train with the configuration, cohort and --start it began with.",
+            remedy="Choose a new folder for the run, or train with the configuration, cohort and start it began with.",
         )
 
 

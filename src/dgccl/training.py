@@ -19,6 +19,7 @@ from dgccl.lightning_state import quiet_lightning
 from dgccl.model import save_weights
 from dgccl.predict import Prediction, Predictor, resolve_device
 from dgccl.prediction_table import prediction_rows
+from dgccl.pretraining.start import Start, open_start
 from dgccl.run_dir import (
     FoldResult,
     assemble,
@@ -42,6 +43,8 @@ def train(
     *,
     device: str = "auto",
     progress: Progress | None = None,
+    start: Path | None = None,
+    allow_transductive: bool = False,
 ) -> Path:
     """Train and cross-validate every model of an experiment, going on where an earlier call was killed.
 
@@ -51,13 +54,17 @@ def train(
         config: the experiment.
         device: `auto`, `cpu` or `cuda`.
         progress: told after every epoch what was done, how many epochs, and of how many.
+        start: folder of a pre-training, whose encoders every model begins with; freshly drawn ones if None.
+        allow_transductive: begin so even where the pre-training has learned from lesions of this cohort, each of
+            which is tested in some fold; `run.json` then says so.
 
     Returns:
         The run's folder, which holds the predictions table, embeddings, weights, history and logs.
 
     Raises:
         CohortError: the cohort cannot be split, or lacks what the configuration asks for.
-        TrainingError: the folder holds another run, the device is absent, or a loss is not a number.
+        TrainingError: the folder holds another run, the device is absent, a loss is not a number, or the start does
+            not fit or has seen lesions of this cohort.
     """
     where = resolve_device(device)
     _check_labels(cohort.lesions, config)
@@ -69,10 +76,15 @@ def train(
         seed=config.seed,
     )
     quantities = choose_quantities(cohort.lesions, config.modalities)
-    open_run(run_dir, cohort=cohort, config=config, quantities=quantities, device=where)
-    if is_finished(run_dir):
+    begun = open_start(
+        start, cohort=cohort, config=config, quantities=quantities, allow_transductive=allow_transductive
+    )
+    record = None if begun is None else begun.record
+    # What the cohort lacks is told before a run folder is begun.
+    images = None if is_finished(run_dir) else load_images(cohort, config.modalities, quantities=quantities)
+    open_run(run_dir, cohort=cohort, config=config, quantities=quantities, device=where, start=record)
+    if images is None:
         return run_dir
-    images = load_images(cohort, config.modalities, quantities=quantities)
     _check_single_models(images, splits, config)
     y_true = torch.tensor(cohort.lesions["label"].to_numpy())
     write_folds(run_dir, cohort.lesions, splits=splits)
@@ -91,6 +103,7 @@ def train(
                     model=model,
                     device=where,
                     report=report,
+                    start=begun,
                 )
                 save_fold(run_dir, result, model=model, fold=split.fold)
             report(training.epochs)
@@ -109,10 +122,16 @@ def _train_fold(
     model: str,
     device: str,
     report: Callable[[int], None],
+    start: Start | None,
 ) -> FoldResult:
     """Train one model on one fold and score its validation and test lesions with the best weights."""
     fold, test = data.split.fold, data.split.test
-    untrained = initial_network(config, model, fold=fold).to(device).eval()
+    untrained = initial_network(config, model, fold=fold)
+    weights = None
+    if start is not None:
+        weights = start.begin(untrained.state_dict())
+        untrained.load_state_dict(weights)
+    untrained = untrained.to(device).eval()
     before = Predictor((untrained,), config, quantities, device).predict(images, rows=test)
     with quiet_lightning():
         network, history = fit_fold(
@@ -123,6 +142,7 @@ def _train_fold(
             state_file=resume_path(run_dir, model, fold),
             log_dir=run_dir / "tensorboard" / f"{model}-fold{fold}",
             on_epoch=report,
+            start=weights,
         )
     path = weights_path(run_dir, model, fold)
     path.parent.mkdir(exist_ok=True)

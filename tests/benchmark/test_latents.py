@@ -40,21 +40,30 @@ def test_late_fusion_must_be_among_the_methods() -> None:
 
 def test_cases_without_pet_help_more_than_dropping_them() -> None:
     """Half of the training lesions lack PET; the term that needs no pairs and the gate put them to use."""
-    train, validation = 240, 120
-    lesions = sample_lesions(np.random.default_rng(4), train + validation + 3000)
-    config = latent_config(["dgccl"], seed=4, epochs=30)
-    terms = {"invariance_weight": 0.1, "contrastive_weight": 0.1, "compensation_weight": 0.1}
-    config = config.model_copy(update={"model": config.model.model_copy(update=terms)})
-    images, label = latent_images(lesions, config), torch.tensor(lesions["label"].to_numpy())
-    present = images.modality_present.clone()
-    present[: train // 2, 1] = False
-    rows = np.arange(len(lesions))
-    everyone = Split(0, rows[:train], rows[train : train + validation], rows[train + validation :])
-    complete = replace(everyone, train=rows[train // 2 : train])
-    images = replace(images, modality_present=present)
-    used, dropped = (
-        latent_scores(images, label, config, split, model="dgccl") for split in (everyone, complete)
-    )
-    test = delong_paired(label.numpy()[everyone.test], used, dropped)
-    assert test.difference > 0
+    train, validation, seeds = 80, 120, (4, 5, 6)
+    found = []
+    for seed in seeds:
+        lesions = sample_lesions(np.random.default_rng(seed), train + validation + 3000)
+        config = latent_config(["dgccl"], seed=seed, epochs=40)
+        terms = {"invariance_weight": 0.1, "contrastive_weight": 0.1, "compensation_weight": 0.1}
+        config = config.model_copy(
+            update={
+                "model": config.model.model_copy(update=terms),
+                "training": config.training.model_copy(update={"batch_size": 16}),
+            }
+        )
+        images, label = latent_images(lesions, config), torch.tensor(lesions["label"].to_numpy())
+        present = images.modality_present.clone()
+        present[: train // 2, 1] = False
+        rows = np.arange(len(lesions))
+        everyone = Split(0, rows[:train], rows[train : train + validation], rows[train + validation :])
+        complete = replace(everyone, train=rows[train // 2 : train])
+        images = replace(images, modality_present=present)
+        used, dropped = (
+            latent_scores(images, label, config, split, model="dgccl") for split in (everyone, complete)
+        )
+        found.append((label.numpy()[everyone.test], used, dropped))
+    label, used, dropped = (np.concatenate(column) for column in zip(*found, strict=True))
+    test = delong_paired(label, used, dropped, stratum=np.repeat(seeds, 3000))
+    assert test.difference > 0.002
     assert test.p < 0.05

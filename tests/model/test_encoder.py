@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgccl.config import ModalityConfig
+from dgccl.config import ImageConfig
 from dgccl.model.branch import ModalityBranch, pool
 from dgccl.model.encoder import ResNet50Spp, SmallCnn, VitSmall, pyramid_pool
 
@@ -110,7 +110,7 @@ def test_small_cnn_sees_a_single_pixel_wherever_it_lies():
     [
         {"encoder": "vit_small", "encoder_width": 96},
         {"encoder": "vit_small", "input_px": 40},
-        {"encoder": "cnn", "input_px": 16},
+        {"encoder": "cnn", "input_px": 8},
         {"encoder": "cnn", "encoder_width": 30},
         {"encoder": "resnet50_spp", "token_width": 1024, "input_px": 32},
         {"encoder": "resnet50_spp", "token_width": 512},
@@ -118,4 +118,4 @@ def test_small_cnn_sees_a_single_pixel_wherever_it_lies():
 )
 def test_settings_that_an_encoder_cannot_serve_are_refused(settings):
     with pytest.raises(ValueError, match=settings["encoder"]):
-        ModalityConfig.model_validate({"quantity": "hu", "window": (0, 1), **settings})
+        ImageConfig.model_validate({"quantity": "hu", "window": (0, 1), **settings})

@@ -26,7 +26,7 @@ from dgccl.files import write_atomically
 from dgccl.fold_data import derive_seed
 from dgccl.phantom.dicom import sample_cohort
 from dgccl.phantom.law import LAW_VERSION
-from dgccl.phantom.memory import draw_lesion, lesion_table
+from dgccl.phantom.memory import draw_lesion, keep_freed_memory, lesion_table
 from dgccl.predict import prediction_poses
 from dgccl.workers import map_in_processes
 
@@ -167,6 +167,7 @@ def _mark(folder: Path, start: int) -> Path:
 def _draw_chunk(job: tuple[Path, BankPlan, int, pd.DataFrame]) -> None:
     """Draw the lesions of a chunk and write their planes into the bank."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     folder, plan, start, cohort = job
     rows = cohort.to_dict("records")
     arrays = [draw_lesion(row, plan.seed, start + index) for index, row in enumerate(rows)]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from dgccl import __version__, stats
 from dgccl.benchmark.compute import (
@@ -20,7 +21,8 @@ from dgccl.benchmark.compute import (
     method_rows,
     recommended_name,
 )
-from dgccl.benchmark.scores import BenchmarkScores
+from dgccl.benchmark.scores import BenchmarkScores, meaning_of_gate
+from dgccl.explain.gate_meaning import GateMeaning
 from dgccl.phantom.law import LAW_VERSION
 
 CURVES = ("either", "ct", "pet")
@@ -76,6 +78,8 @@ class BenchmarkResults:
     drops: list[Drop]
     comparisons: list[Comparison]
     ideal: dict[str, stats.Estimate]
+    surviving: dict[str, stats.Estimate]
+    gates: dict[str, GateMeaning]
     curves: dict[str, dict[str, list[tuple[float, float]]]]
     costs: list[MethodCost]
     targets: list[Target]
@@ -105,20 +109,24 @@ def compute_results(scores: BenchmarkScores, *, command: str) -> BenchmarkResult
         "margins": config.margins.model_dump(mode="json"),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }
+    gates = {method.name: meaning_of_gate(scores, method.name) for method in config.methods}
     return BenchmarkResults(
         meta,
         [method.model_dump(mode="json") for method in config.methods],
         rows,
         lost,
         compared,
-        {
-            pattern: stats.auroc_delong(scores.label, scores.ideal(pattern), stratum=scores.seed)
-            for pattern in scores.patterns
-        },
+        {pattern: _area(scores, scores.ideal(pattern)) for pattern in scores.patterns},
+        {pattern: _area(scores, scores.surviving(pattern)) for pattern in scores.patterns},
+        {name: meaning for name, meaning in gates.items() if meaning is not None},
         {method.name: _curves(scores, method.name) for method in config.methods if not is_single(method)},
         costs,
         _targets(scores, rows, lost, compared, costs),
     )
+
+
+def _area(scores: BenchmarkScores, score: Float64[np.ndarray, "n"]) -> stats.Estimate:
+    return stats.auroc_delong(scores.label, score, stratum=scores.seed)
 
 
 def _curves(scores: BenchmarkScores, method: str) -> dict[str, list[tuple[float, float]]]:

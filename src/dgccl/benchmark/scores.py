@@ -12,6 +12,13 @@ from jaxtyping import Float64
 
 from dgccl.benchmark.settings import BenchmarkConfig
 from dgccl.errors import TrainingError
+from dgccl.explain.gate_meaning import GateMeaning, gate_meaning
+from dgccl.explain.shapley import coalitions, shapley_values
+from dgccl.phantom.law import View
+from dgccl.phantom.observer import surviving_log_likelihood_ratio
+
+GATE_DRAWS = 200
+"""Draws of the bootstrap behind the intervals of what a gate means, on some ten thousand lesions."""
 
 LLR = {"ct": "llr_ct", "pet": "llr_pet", "ct+pet": "llr_both"}
 """Column of the exact log likelihood ratio of each pattern."""
@@ -53,8 +60,45 @@ class BenchmarkScores:
         return tuple(LLR)[::-1]
 
     def ideal(self, pattern: str) -> Float64[np.ndarray, "n"]:
-        """Exact log likelihood ratio on the latent truth that a pattern can show."""
-        return self.lesions[LLR[pattern]].to_numpy()
+        """Exact log likelihood ratio on the latent truth that the images of a pattern can show.
+
+        To PET it grants, beside uptake and size, the share of the lesion that takes up FDG and the lobes of its
+        outline, since PET images show something of both; without these it would not bound what PET can say.
+        """
+        if pattern != "pet":
+            return self.lesions[LLR[pattern]].to_numpy()
+        return self.surviving(pattern, noise_scale=0.0)
+
+    def surviving(self, pattern: str, *, noise_scale: float = 1.0) -> Float64[np.ndarray, "n"]:
+        """The same ratio where density and uptake are granted only as blur and noise leave them."""
+        view: View = "both" if pattern == self.patterns[0] else "ct" if pattern == "ct" else "pet"
+        rng = np.random.default_rng(0)
+        return surviving_log_likelihood_ratio(
+            self.lesions, view, rng=rng, noise_scale=noise_scale, lobes_in_pet=True
+        )
+
+
+def meaning_of_gate(scores: BenchmarkScores, method: str) -> GateMeaning | None:
+    """Gate weights of a method beside each modality's exact Shapley share of the log odds; None without a gate.
+
+    With nothing shown a method is worth even odds, since both classes are drawn alike often.
+
+    Args:
+        scores: of the benchmark.
+        method: its name; a method without a gate, or that judges no modality alone, has no answer.
+    """
+    names, own = scores.config.experiment.modality_names, scores.scores[method]
+    gates = scores.gates[method]
+    if np.isnan(gates).any() or len(own) < 2 ** len(names) - 1:
+        return None
+    worth = [np.zeros(len(gates))]
+    for members in coalitions(len(names))[1:]:
+        worth.append(own["+".join(name for name, shown in zip(names, members, strict=True) if shown)])
+    shares = shapley_values(np.stack(worth, axis=1))
+    table = pd.DataFrame({"fold": scores.seed})
+    for index, name in enumerate(names):
+        table[f"gate_{name}"], table[f"shapley_{name}"] = gates[:, index], shares[:, index]
+    return gate_meaning(table, draws=GATE_DRAWS)
 
 
 def read_scores(jobs: Path, config: BenchmarkConfig, tests: dict[int, pd.DataFrame]) -> BenchmarkScores:

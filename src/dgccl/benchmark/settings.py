@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from dgccl.config import ExperimentConfig, PositiveInt, Settings
+from dgccl.config import ExperimentConfig, PositiveInt, Settings, wrong_settings
 from dgccl.errors import ConfigError
 
 Group = Literal["recommended", "published", "rival", "single", "ablation", "part"]
@@ -158,11 +158,8 @@ def load_benchmark(path: Path) -> BenchmarkConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("config_not_toml", f"{path.name} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()
-        )
         raise ConfigError(
             "config_invalid",
-            f"{path.name}: {problems}.",
+            f"{path.name}: {wrong_settings(error)}.",
             remedy="Compare with configs/benchmark/phantom.toml.",
         ) from error

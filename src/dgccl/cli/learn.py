@@ -28,6 +28,17 @@ def train(
     config: Annotated[Path, typer.Option(help="Experiment, e.g. configs/fast.toml.")],
     data_kind: DataKindOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `dgccl pretrain`: every model begins with its encoders."),
+    ] = None,
+    allow_transductive: Annotated[
+        bool,
+        typer.Option(
+            "--allow-transductive",
+            help="Accept a start that has learned, without labels, from lesions or patients of this cohort.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate the configured models; resumes where a killed run stopped, to the same result.
@@ -35,16 +46,31 @@ def train(
     Example: `dgccl train cohort/ runs/mine --config configs/fast.toml`
     """
     from dgccl.config import load_config
+    from dgccl.run_dir import read_run
     from dgccl.table_cohort import open_data
     from dgccl.training import train as run_train
 
     experiment = load_config(config)
     cohort = open_data(cohort_dir, data_kind=data_kind)
+    if allow_transductive and start is None:
+        raise typer.BadParameter("--allow-transductive needs --start: without it nothing was learned before.")
     with progress_bars(as_json) as progress:
-        run_train(cohort, run_dir, experiment, device=device, progress=progress)
+        run_train(
+            cohort,
+            run_dir,
+            experiment,
+            device=device,
+            progress=progress,
+            start=start,
+            allow_transductive=allow_transductive,
+        )
+    warning = (read_run(run_dir).get("start") or {}).get("warning")
     if as_json:
-        print(json.dumps({"run_dir": str(run_dir), "models": list(experiment.models)}))
+        found = {"run_dir": str(run_dir), "models": list(experiment.models)}
+        print(json.dumps(found | ({"warnings": [warning]} if warning else {})))
     else:
+        if warning:
+            print(f"! {warning}")
         print(
             f"Trained {', '.join(experiment.models)} ({experiment.training.folds} folds); predictions in {run_dir}"
         )

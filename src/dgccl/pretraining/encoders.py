@@ -3,13 +3,16 @@
 import math
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from dgccl.config import ExperimentConfig
-from dgccl.model.branch import Encoded, Inputs, ModalityEncoders
+from dgccl.fold_data import LesionSource
+from dgccl.model.branch import Encoded, Inputs, ModalityBranch, ModalityEncoders
+from dgccl.model.table import TableEncoder
 
 BATCH_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+STATISTICS_BATCH = 64
 
 
 class EncodersAlone(nn.Module):
@@ -78,3 +81,50 @@ def follow(teacher: nn.Module, student: nn.Module, *, momentum: float) -> None:
     """
     for own, others in zip(teacher.parameters(), student.parameters(), strict=True):
         own.lerp_(others.to(own.dtype), 1.0 - momentum)
+
+
+@torch.no_grad()
+def settle_statistics(network: EncodersAlone, source: LesionSource, rows: Int64[Tensor, "train"]) -> None:
+    """Take the statistics of normalization anew from lesions as they lie, since a moving average has none of its own.
+
+    Args:
+        network: encoders, changed in place.
+        source: inputs.
+        rows: lesions, (n,).
+
+    Source: Izmailov et al. 2018, arXiv:1803.05407, section 3.2.
+    """
+    layers = batch_norms(network)
+    momentum = {layer: layer.momentum for layer in layers}
+    network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+        layer.train()
+    device = next(network.parameters()).device
+    for part in rows.tensor_split(math.ceil(len(rows) / STATISTICS_BATCH)) if layers else ():
+        present = source.modality_present[part]
+        network(source.inputs(part, shown=present, device=device), present.to(device))
+    for layer in layers:
+        layer.momentum = momentum[layer]
+    network.eval()
+
+
+def fit_table_encoders(network: EncodersAlone, source: LesionSource, rows: Int64[Tensor, "train"]) -> None:
+    """Take what standardizes the tables from the lesions that are learned from.
+
+    Args:
+        network: encoders, changed in place.
+        source: inputs.
+        rows: lesions, (n,).
+    """
+    tables = {
+        name: branch.encoder
+        for name, branch in network.encoders.branches.items()
+        if isinstance(branch, ModalityBranch) and isinstance(branch.encoder, TableEncoder)
+    }
+    if tables:
+        present = source.modality_present[rows]
+        inputs = source.inputs(rows, shown=present, device=torch.device("cpu"))
+        for name, encoder in tables.items():
+            encoder.fit(inputs[name])

@@ -53,19 +53,7 @@ def begin_folder(
         "data_kind": cohort.data_kind,
     }
     if (out_dir / MANIFEST).exists():
-        found = read_manifest(out_dir)
-        words = {
-            "config_sha256": "configuration",
-            "cohort_sha256": "cohort",
-            "data_kind": "kind of data",
-        }
-        different = [words[key] for key, value in identity.items() if found.get(key) != value]
-        if different:
-            raise TrainingError(
-                "run_dir_mismatch",
-                f"{out_dir} holds a pre-training of another {' and another '.join(different)}; it was left as it is.",
-                remedy="Choose a new folder, or go on with the configuration and cohort it began with.",
-            )
+        _check_same(read_manifest(out_dir), identity, out_dir)
         return
     if out_dir.exists() and any(not item.name.startswith(".") for item in out_dir.iterdir()):
         raise TrainingError(
@@ -135,6 +123,18 @@ def read_lesions(out_dir: Path) -> pd.DataFrame:
     if list(table.columns) != [*LESION_KEYS, "split"]:
         raise _damaged(out_dir / LESIONS)
     return table
+
+
+def _check_same(found: Mapping[str, Any], identity: Mapping[str, str], out_dir: Path) -> None:
+    """Refuse to go on in a folder that began with something else."""
+    words = {"config_sha256": "configuration", "cohort_sha256": "cohort", "data_kind": "kind of data"}
+    different = [words[key] for key, value in identity.items() if found.get(key) != value]
+    if different:
+        raise TrainingError(
+            "run_dir_mismatch",
+            f"{out_dir} holds a pre-training of another {' and another '.join(different)}; it was left as it is.",
+            remedy="Choose a new folder, or go on with the configuration and cohort it began with.",
+        )
 
 
 def file_sha256(path: Path) -> str:

@@ -24,15 +24,18 @@ from dgccl.errors import TrainingError
 from dgccl.fold_data import LesionSource, RowBatches, derive_seed
 from dgccl.lightning_fold import EPOCH, INITIALIZATION, warmup_cosine
 from dgccl.lightning_state import SafetensorsCheckpointIO
-from dgccl.model.branch import ModalityBranch
-from dgccl.model.table import TableEncoder
 from dgccl.predict import channels_last
-from dgccl.pretraining.encoders import EncodersAlone, averaged_momentum, batch_norms, follow
+from dgccl.pretraining.encoders import (
+    EncodersAlone,
+    averaged_momentum,
+    fit_table_encoders,
+    follow,
+    settle_statistics,
+)
 from dgccl.pretraining.masking import draw_masks, hidden_share, hide, maskable_places, modality_places
 from dgccl.pretraining.objectives import PretrainingObjective, embedding_spread, pretraining_config
 
 PRETRAINING = 1_000_003  # stands where a fold's number stands in the seeds of a cross-validation
-STATISTICS_BATCH = 64
 
 History = list[dict[str, float | int]]
 
@@ -111,9 +114,7 @@ class PretrainingModule(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Move the teacher after the step."""
-        momentum = averaged_momentum(
-            self.global_step, steps=self.steps, start=self.settings.teacher_momentum
-        )
+        momentum = averaged_momentum(self.global_step, steps=self.steps, start=self.settings.teacher_momentum)
         follow(self.teacher, self.student, momentum=momentum)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -246,7 +247,7 @@ def fit_encoders(
     """
     settings = pretraining_config(config)
     student = initial_encoders(config)
-    _fit_tables(student, source, rows, config)
+    fit_table_encoders(student, source, rows)
     record = PretrainingRecord(state_file, on_epoch=on_epoch)
     trainer = Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
@@ -269,42 +270,3 @@ def fit_encoders(
     teacher = module.teacher.to(device)
     settle_statistics(teacher, source, rows)
     return teacher.eval(), record.history
-
-
-@torch.no_grad()
-def settle_statistics(network: EncodersAlone, source: LesionSource, rows: Int64[Tensor, "train"]) -> None:
-    """Take the statistics of normalization anew from lesions as they lie, since a moving average has none of its own.
-
-    Args:
-        network: encoders, changed in place.
-        source: inputs.
-        rows: lesions, (n,).
-
-    Source: Izmailov et al. 2018, arXiv:1803.05407, section 3.2.
-    """
-    layers = batch_norms(network)
-    momentum = {layer: layer.momentum for layer in layers}
-    network.eval()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain mean over the batches
-        layer.train()
-    device = next(network.parameters()).device
-    for part in rows.tensor_split(math.ceil(len(rows) / STATISTICS_BATCH)) if layers else ():
-        present = source.modality_present[part]
-        network(source.inputs(part, shown=present, device=device), present.to(device))
-    for layer in layers:
-        layer.momentum = momentum[layer]
-    network.eval()
-
-
-def _fit_tables(network: EncodersAlone, source: LesionSource, rows: Tensor, config: ExperimentConfig) -> None:
-    """Take what standardizes the tables from the lesions that are learned from."""
-    if not config.tables:
-        return
-    present = source.modality_present[rows]
-    inputs = source.inputs(rows, shown=present, device=torch.device("cpu"))
-    for name, branch in network.encoders.branches.items():
-        assert isinstance(branch, ModalityBranch)
-        if isinstance(branch.encoder, TableEncoder):
-            branch.encoder.fit(inputs[name])

@@ -34,8 +34,8 @@ class RetrievalResult:
 
 
 def retrieval(
-    embeddings_a: Float[np.ndarray, "n width"],
-    embeddings_b: Float[np.ndarray, "n width"],
+    embeddings_a: Float[np.ndarray, "query width"],
+    embeddings_b: Float[np.ndarray, "entry width"],
     *,
     confidence: float = 0.95,
 ) -> RetrievalResult:
@@ -95,6 +95,8 @@ def partner_ranks(
 def _unit(embeddings: Float[np.ndarray, "n width"]) -> Float[np.ndarray, "n width"]:
     values = embeddings.astype(np.float64)
     if not np.isfinite(values).all():
-        raise StatsError("not_finite", "Embeddings hold values that are no numbers; retrieval is not defined.")
+        raise StatsError(
+            "not_finite", "Embeddings hold values that are no numbers; retrieval is not defined."
+        )
     length = np.linalg.norm(values, axis=1, keepdims=True)
     return values / np.where(length > 0, length, 1.0)

@@ -1,7 +1,5 @@
 """Pre-training of the encoders on all lesions of a cohort, without their labels."""
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import permutations
@@ -23,7 +21,7 @@ from dgccl.fold_data import LesionSource, PosedLesions, derive_seed
 from dgccl.lightning_state import quiet_lightning
 from dgccl.model import save_weights
 from dgccl.predict import resolve_device
-from dgccl.pretraining.encoders import EncodersAlone
+from dgccl.pretraining.encoders import STATISTICS_BATCH, EncodersAlone
 from dgccl.pretraining.folder import (
     HISTORY,
     MANIFEST,
@@ -33,7 +31,7 @@ from dgccl.pretraining.folder import (
     file_sha256,
     read_manifest,
 )
-from dgccl.pretraining.lightning import PRETRAINING, STATISTICS_BATCH, fit_encoders
+from dgccl.pretraining.lightning import PRETRAINING, fit_encoders
 from dgccl.pretraining.objectives import embedding_spread, pretraining_config
 from dgccl.pretraining.retrieval import RetrievalResult, retrieval
 from dgccl.run_dir import utc_now, write_json
@@ -79,9 +77,7 @@ def pretrain(
     images = load_images(cohort, config.modalities, quantities=quantities)
     rows = {name: torch.from_numpy(np.flatnonzero(split == name)) for name in ("train", "validation")}
     check_pairs(images.modality_present[rows["train"]], config)
-    begin_folder(
-        out_dir, cohort=cohort, config=config, quantities=quantities, split=split, device=where
-    )
+    begin_folder(out_dir, cohort=cohort, config=config, quantities=quantities, split=split, device=where)
     if read_manifest(out_dir)["finished"] is not None:
         return out_dir
     source = PosedLesions(images, config)
@@ -113,7 +109,6 @@ def finish(out_dir: Path, judged: dict[str, Any]) -> None:
     done = {**judged, "encoders_sha256": sha256, "finished": utc_now()}
     write_json(out_dir / MANIFEST, read_manifest(out_dir) | done)
     (out_dir / UNFINISHED).unlink(missing_ok=True)
-    shutil.rmtree(out_dir / "unfinished", ignore_errors=True)
 
 
 def hold_out(patients: pd.Series, *, fraction: float, seed: int) -> pd.Series:
@@ -205,7 +200,7 @@ def judge_encoders(
         if result is None
     ]
     results = {direction: None if result is None else asdict(result) for direction, result in found.items()}
-    return json.loads(json.dumps({"retrieval": results, "spread": spread, "warnings": warnings}))
+    return {"retrieval": results, "spread": spread, "warnings": warnings}
 
 
 def embed(

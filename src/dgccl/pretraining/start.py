@@ -53,27 +53,32 @@ class Start:
 
 
 def open_start(
-    start_dir: Path,
+    start_dir: Path | None,
     *,
     cohort: Cohort,
     config: ExperimentConfig,
     quantities: Mapping[str, str],
     allow_transductive: bool,
-) -> Start:
+) -> Start | None:
     """Open pre-trained encoders for a training, if they fit it and have not seen its test lesions.
 
     Args:
-        start_dir: folder that `dgccl pretrain` wrote.
+        start_dir: folder that `dgccl pretrain` wrote; None for a training from freshly drawn weights.
         cohort: what will be trained on and tested.
         config: of the training.
         quantities: quantity each modality shows in it.
         allow_transductive: begin all the same where test lesions were learned from, and note it.
 
+    Returns:
+        The start; None without a folder.
+
     Raises:
         TrainingError: `not_a_pretraining`, `pretraining_unfinished`, `start_changed` (the weights are not those that
             the folder's manifest names), `start_does_not_fit`, `start_without_encoders` (a model has no such
-            encoders), `start_of_other_data`, `transductive_start`, or what `load_weights` raises.
+            encoders), `transductive_start`, or what `load_weights` raises.
     """
+    if start_dir is None:
+        return None
     manifest = read_manifest(start_dir)
     if manifest["finished"] is None:
         raise TrainingError(
@@ -90,7 +95,7 @@ def open_start(
             f"{WEIGHTS} in {start_dir} is not the file that the pre-training wrote.",
             remedy="Pre-train again into a new folder.",
         )
-    _check_settings(pretrained, manifest, config, quantities, cohort)
+    _check_settings(pretrained, manifest, config, quantities)
     weights = dict(encoders.state_dict())
     check_models(weights, config)
     seen = lesions_seen(read_lesions(start_dir), cohort.lesions)
@@ -107,6 +112,7 @@ def open_start(
         "encoders_sha256": manifest["encoders_sha256"],
         "config_sha256": manifest["config_sha256"],
         "cohort_sha256": manifest["cohort_sha256"],
+        "data_kind": manifest["data_kind"],
         "transductive_lesions": count,
         "warning": f"Transductive: {told} without labels in the pre-training." if count else None,
     }
@@ -163,9 +169,8 @@ def _check_settings(
     manifest: Mapping[str, Any],
     config: ExperimentConfig,
     quantities: Mapping[str, str],
-    cohort: Cohort,
 ) -> None:
-    """Refuse encoders of other settings, quantities or kind of data; name the first that differs."""
+    """Refuse encoders of other settings or quantities; name the first that differs."""
     found, expected = describe_encoders(pretrained), describe_encoders(config)
     del expected["modalities"]  # a training may use fewer of them
     found |= {f"{name}: resolved quantity": value for name, value in manifest["quantities"].items()}
@@ -177,9 +182,3 @@ def _check_settings(
                 f"{key} is {found.get(key, 'absent')} in the pre-training and {value} in this training.",
                 remedy="Train with the modalities and embedding_width of the pre-training (config.json in its folder).",
             )
-    if manifest["data_kind"] != cohort.data_kind:
-        raise TrainingError(
-            "start_of_other_data",
-            f"The pre-training is of {manifest['data_kind']} data, this cohort of {cohort.data_kind} data.",
-            remedy="Pre-train on data of the same kind.",
-        )

@@ -39,6 +39,7 @@ def benchmark_markdown(results: Mapping[str, Any]) -> str:
         + _comparisons(results, labels, "parts of the recommended method"),
         "## A growing share without a modality\n\n![AUC against the share of lesions that lack a modality]"
         "(phantom-missing.svg)\n\n" + _curves(results, labels),
+        "## Does the gate mean what it says?\n\n" + _gates(results, labels),
         "## Costs\n\n" + _costs(results, labels),
         NOTES,
     ]
@@ -47,8 +48,9 @@ def benchmark_markdown(results: Mapping[str, Any]) -> str:
 
 NOTES = """## How to read this
 
-- **Upper bound**: AUC of the exact likelihood ratio on the latent truth of the test lesions. It grants what no image
-  shows free of blur and noise; no image can say more.
+- **Upper bound**: AUC of the exact likelihood ratio on the latent truth of the test lesions, which no image shows free
+  of blur and noise. PET is granted uptake, size, the share that takes up FDG and the lobes of the outline, since its
+  images show something of each (docs/phantom.md): no image can say more.
 - **Lower bound**: the recommended network trained on the many lesions named above (one training), on the same test
   lesions. What one network reached can be reached.
 - **AUC**: mean over seeds of the AUC within a seed. Every seed has its own training, validation and test lesions and
@@ -57,22 +59,26 @@ NOTES = """## How to read this
 - **Regret**: bound minus method, on the same lesions. **Excess drop**: what is lost without a modality beyond what the
   bound loses.
 - The epoch is chosen by the loss of the validation lesions; test lesions are scored once.
-- **FLOPs** of a forward pass of one lesion in one pose, a multiplication and an addition being two. *Fusion*: attention,
-  gate, compensation and joining.
+- **FLOPs** of a forward pass of one lesion in one pose, a multiplication and an addition being two. *Fusion*:
+  attention, gate, compensation and joining.
 - Training times were taken while other work ran on the machine: compare them roughly."""
 
 
 def _head(results: Mapping[str, Any]) -> str:
     meta = results["meta"]
     data = meta["data"]
-    ideal = ", ".join(f"{pattern} {_estimate(entry)}" for pattern, entry in results["ideal"].items())
+    ideal, surviving = (
+        ", ".join(f"{pattern} {_estimate(entry)}" for pattern, entry in results[bound].items())
+        for bound in ("ideal", "surviving")
+    )
     return (
         "# Phantom benchmark\n\n"
         f"**PHANTOM** results: they say nothing about patients. Law version {meta['law_version']}, seeds "
         f"{', '.join(map(str, meta['seeds']))}; per seed {data['train']:,} training, {data['validation']:,} validation "
         f"and {data['test']:,} test lesions; {data['large']:,} training lesions for the lower bound. "
         f"DG-CCL {meta['dgccl_version']}, {meta['machine']}.\n\n"
-        f"Command: `{meta['command']}`\n\nIdeal observer on these test lesions: {ideal}."
+        f"Command: `{meta['command']}`\n\nIdeal observer on these test lesions, on the latent truth: {ideal}; "
+        f"on what blur and noise leave of density and uptake: {surviving}."
     )
 
 
@@ -167,6 +173,24 @@ def _curves(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     return _table(("method", "what is missing", *shares), rows)
 
 
+def _gates(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    rows = [
+        (
+            labels[method],
+            name.upper(),
+            _estimate(entry["spearman"]),
+            _estimate(entry["agreement"]),
+            "" if entry["agreement_by_chance"] is None else f"{entry['agreement_by_chance']:.4f}",
+        )
+        for method, meaning in results["gates"].items()
+        for name, entry in list(meaning["by_modality"].items())[-1:]  # of two modalities both say the same
+    ]
+    if not rows:
+        return "No method has a gate."
+    headings = ("method", "weight of", "Spearman, weight against Shapley share", "agreement", "by chance")
+    return _table(headings, rows)
+
+
 def _costs(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     rows = [
         (
@@ -218,6 +242,10 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _estimate(entry: Mapping[str, Any]) -> str:
+    if entry["estimate"] is None:
+        return "not defined"
+    if entry["ci_low"] is None:
+        return f"{entry['estimate']:.4f}"
     return f"{entry['estimate']:.4f} ({entry['ci_low']:.4f} to {entry['ci_high']:.4f})"
 
 
