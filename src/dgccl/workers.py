@@ -34,10 +34,10 @@ def map_in_processes(
         return
     # spawn, since a fork of a process that has threads (progress display) can hang.
     pool = ProcessPoolExecutor(
-        min(workers, len(items)), mp_context=get_context("spawn"), initializer=_end_with_parent
+        min(workers, len(items)), mp_context=get_context("spawn"), initializer=end_with_parent
     )
     try:
-        with _interrupts_ignored():  # what a process ignores, the processes that it starts ignore too
+        with interrupts_ignored():  # what a process ignores, the processes that it starts ignore too
             futures = [pool.submit(function, item) for item in items]
         yield from _as_completed(futures)
     except BrokenProcessPool as error:
@@ -57,7 +57,7 @@ def _as_completed(futures: list[Future]) -> Iterator[tuple[int, Any]]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """Ignore Ctrl-C for a moment; a thread beside the main one cannot, and need not."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -69,7 +69,7 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave when the parent is gone, e.g. killed; else a worker would wait for work for ever."""
     parent = parent_process()
     if parent is None:

@@ -29,7 +29,7 @@ from dgccl.roi import Roi, rasterize_contours, tighten
 from dgccl.study import PetImage, Study
 from dgccl.types import PointMm
 from dgccl.volume import Grid, box_grid
-from dgccl.workers import _end_with_parent, _interrupts_ignored
+from dgccl.workers import end_with_parent, interrupts_ignored
 
 HU_RANGE = (-1024.0, 3071.0)
 """What 12 stored bits hold above the rescale intercept of -1024 HU."""
@@ -158,7 +158,7 @@ def draw_lesions(
     # Unlike `map_in_processes`, in order and with little ahead: 100,000 boxes would not fit into memory.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
-        with _interrupts_ignored():
+        with interrupts_ignored():
             waiting = deque(pool.submit(_draw_job, job) for job in islice(jobs, AHEAD * workers))
         while waiting:
             arrays = waiting.popleft().result()
@@ -188,7 +188,7 @@ def keep_freed_memory() -> None:
 
 
 def _start_worker() -> None:
-    _end_with_parent()
+    end_with_parent()
     keep_freed_memory()
 
 
