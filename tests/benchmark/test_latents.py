@@ -11,6 +11,7 @@ from dgccl.cohort import Split
 from dgccl.phantom.law import LesionLaw, sample_lesions
 from dgccl.stats import delong_paired
 
+PAIRLESS_TERMS = {"invariance_weight": 0.1, "contrastive_weight": 0.1, "compensation_weight": 0.1}
 MODELS = ("summed_logits", "gated_residual", "concatenation", "dgccl")
 
 
@@ -39,31 +40,36 @@ def test_late_fusion_must_be_among_the_methods() -> None:
 
 
 def test_cases_without_pet_help_more_than_dropping_them() -> None:
-    """Half of the training lesions lack PET; the term that needs no pairs and the gate put them to use."""
-    train, validation, seeds = 80, 120, (4, 5, 6)
+    """The smaller half of the lesions was sent to no PET, as in clinics; the term that needs no pairs uses them.
+
+    Lesions that lack PET at random teach too little beside the noise between two trainings of 80 and 160 lesions
+    for any test (docs/experiments.md); lesions of a kind that only CT has seen teach what the others cannot.
+    """
+    train, validation, test, seeds = 160, 120, 3000, (4, 5, 6)
     found = []
     for seed in seeds:
-        lesions = sample_lesions(np.random.default_rng(seed), train + validation + 3000)
+        lesions = sample_lesions(np.random.default_rng(seed), train + validation + test)
+        has_pet = (lesions["diameter_mm"] >= lesions["diameter_mm"].median()).to_numpy()
         config = latent_config(["dgccl"], seed=seed, epochs=40)
-        terms = {"invariance_weight": 0.1, "contrastive_weight": 0.1, "compensation_weight": 0.1}
         config = config.model_copy(
             update={
-                "model": config.model.model_copy(update=terms),
-                "training": config.training.model_copy(update={"batch_size": 16}),
+                "model": config.model.model_copy(update=PAIRLESS_TERMS),
+                "augmentation": config.augmentation.model_copy(update={"modality_dropout": 0.3}),
+                "training": config.training.model_copy(update={"batch_size": 32}),
             }
         )
         images, label = latent_images(lesions, config), torch.tensor(lesions["label"].to_numpy())
         present = images.modality_present.clone()
-        present[: train // 2, 1] = False
+        present[:, 1] = torch.tensor(has_pet)
         rows = np.arange(len(lesions))
         everyone = Split(0, rows[:train], rows[train : train + validation], rows[train + validation :])
-        complete = replace(everyone, train=rows[train // 2 : train])
+        complete = replace(everyone, train=rows[:train][has_pet[:train]])
         images = replace(images, modality_present=present)
         used, dropped = (
             latent_scores(images, label, config, split, model="dgccl") for split in (everyone, complete)
         )
         found.append((label.numpy()[everyone.test], used, dropped))
     label, used, dropped = (np.concatenate(column) for column in zip(*found, strict=True))
-    test = delong_paired(label, used, dropped, stratum=np.repeat(seeds, 3000))
-    assert test.difference > 0.002
-    assert test.p < 0.05
+    gain = delong_paired(label, used, dropped, stratum=np.repeat(seeds, test))
+    assert gain.difference > 0.02
+    assert gain.p < 0.001
