@@ -31,6 +31,7 @@ from dgccl.run_dir import (
     weights_path,
     write_folds,
 )
+from dgccl.workers import keep_freed_memory
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the epochs done of all folds, and the epochs there are at most."""
@@ -125,6 +126,7 @@ def _train_fold(
     start: Start | None,
 ) -> FoldResult:
     """Train one model on one fold and score its validation and test lesions with the best weights."""
+    keep_freed_memory()
     fold, test = data.split.fold, data.split.test
     untrained = initial_network(config, model, fold=fold)
     weights = None

@@ -17,6 +17,7 @@ from dgccl.dataset import sample_planes, stack_images
 from dgccl.errors import CohortError, ConfigError
 from dgccl.phantom.dicom import sample_cohort
 from dgccl.phantom.memory import draw_lesions, lesion_table
+from dgccl.report.benchmark_page import benchmark_markdown
 
 
 def plan(benchmark: BenchmarkConfig, **changes: object) -> BankPlan:
@@ -139,3 +140,31 @@ def test_lesions_of_a_job_are_its_own(small: BenchmarkConfig, finished: tuple[Pa
     diameters = [set(bank.lesions["diameter_mm"]) for bank in (job.train, job.validation, job.tests[2])]
     assert not diameters[0] & diameters[1]
     assert not diameters[0] & diameters[2]
+
+
+def test_tables_do_not_wait_for_what_is_left_out(small: BenchmarkConfig, finished: tuple[Path, str]) -> None:
+    without = ["lower_bound", "no_contrastive"]
+    found = run_benchmark(small, finished[0], command="x", without=without, workers=1, device="cpu")
+    assert found is not None
+    results, whole = json.loads(found[0].to_json()), json.loads(finished[1])
+    assert [method["name"] for method in results["meta"]["left_out"]] == ["no_contrastive", "lower_bound"]
+    assert whole["meta"]["left_out"] == []
+    assert not {row["method"] for row in results["rows"]} & set(without)
+    assert all(row["regret_lower"] is None for row in results["rows"])
+    kept = [row | {"regret_lower": None} for row in whole["rows"] if row["method"] not in without]
+    assert results["rows"] == kept
+    assert not any("lower bound" in target["what"] for target in results["targets"])
+    page = benchmark_markdown(results)
+    assert "the lower bound was not trained" in page
+    assert "(`lower_bound`)" in page
+    assert "Left out" not in benchmark_markdown(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("magic", "unknown_method"), ("recommended", "recommended_left_out")]
+)
+def test_what_cannot_be_left_out(small: BenchmarkConfig, tmp_path: Path, name: str, code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run_benchmark(small, tmp_path, command="x", without=[name], device="cpu")
+    assert caught.value.code == code
+    assert not list(tmp_path.iterdir())

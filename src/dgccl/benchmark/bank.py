@@ -26,9 +26,9 @@ from dgccl.files import write_atomically
 from dgccl.fold_data import derive_seed
 from dgccl.phantom.dicom import sample_cohort
 from dgccl.phantom.law import LAW_VERSION
-from dgccl.phantom.memory import draw_lesion, keep_freed_memory, lesion_table
+from dgccl.phantom.memory import draw_lesion, lesion_table
 from dgccl.predict import prediction_poses
-from dgccl.workers import map_in_processes
+from dgccl.workers import keep_freed_memory, map_in_processes
 
 CHUNK = 200  # lesions drawn at a time; what a killed run loses at most
 POSES = 2  # what a seed is for, beside initialization (0) and epochs (1)

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from dgccl.benchmark.compute import (
     recommended_name,
 )
 from dgccl.benchmark.scores import BenchmarkScores, meaning_of_gate
+from dgccl.benchmark.settings import Method
 from dgccl.explain.gate_meaning import GateMeaning
 from dgccl.phantom.law import LAW_VERSION
 
@@ -89,12 +91,15 @@ class BenchmarkResults:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def compute_results(scores: BenchmarkScores, *, command: str) -> BenchmarkResults:
+def compute_results(
+    scores: BenchmarkScores, *, command: str, left_out: Sequence[Method] = ()
+) -> BenchmarkResults:
     """Every table of the benchmark.
 
     Args:
         scores: of all jobs.
         command: what was called.
+        left_out: methods of the benchmark that were not asked for.
     """
     config = scores.config
     rows, lost, compared = method_rows(scores), drops(scores), comparisons(scores)
@@ -107,6 +112,7 @@ def compute_results(scores: BenchmarkScores, *, command: str) -> BenchmarkResult
         "seeds": list(config.seeds),
         "data": config.data.model_dump(mode="json"),
         "margins": config.margins.model_dump(mode="json"),
+        "left_out": [method.model_dump(mode="json") for method in left_out],
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }
     gates = {method.name: meaning_of_gate(scores, method.name) for method in config.methods}

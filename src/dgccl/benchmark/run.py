@@ -10,10 +10,9 @@ from dgccl.benchmark.bank import BankPlan, PoseBank, Progress, draw_bank
 from dgccl.benchmark.jobs import Job, JobBanks, bank_plans, is_done, large_plan, run_job
 from dgccl.benchmark.results import BenchmarkResults, compute_results
 from dgccl.benchmark.scores import BenchmarkScores, read_scores
-from dgccl.benchmark.settings import BenchmarkConfig
-from dgccl.errors import ConfigError
+from dgccl.benchmark.settings import BenchmarkConfig, check_methods, leave_out
 from dgccl.predict import resolve_device
-from dgccl.workers import map_in_processes
+from dgccl.workers import keep_freed_memory, map_in_processes
 
 
 def run_benchmark(
@@ -22,6 +21,7 @@ def run_benchmark(
     *,
     command: str,
     only: Sequence[str] = (),
+    without: Sequence[str] = (),
     workers: int = 1,
     device: str = "auto",
     progress: Progress | None = None,
@@ -33,6 +33,7 @@ def run_benchmark(
         work: folder of drawn lesions and finished jobs; a later call takes up what it finds there.
         command: what was called, to stand beside the figures.
         only: names of the methods to train now, all if empty; the tables need all of them.
+        without: names of the methods that are neither trained nor in the tables; the results name them.
         workers: processes, of one thread each.
         device: `auto`, `cpu` or `cuda`.
         progress: called with (what, done, total).
@@ -41,17 +42,14 @@ def run_benchmark(
         Results and the scores behind them; None if some methods are still to be trained.
 
     Raises:
-        ConfigError: `only` names a method that the benchmark does not have.
+        ConfigError: `only` or `without` names a method that the benchmark does not have, or what is left out is the
+            recommended method.
         CohortError: `work` holds lesions of other settings.
         TrainingError: a loss is not a number, or the device is absent.
     """
-    unknown = sorted(set(only) - {method.name for method in config.methods})
-    if unknown:
-        raise ConfigError(
-            "unknown_method",
-            f"The benchmark has no method {', '.join(unknown)}; it has "
-            f"{', '.join(method.name for method in config.methods)}.",
-        )
+    left_out = [method for method in config.methods if method.name in set(without)]
+    config = leave_out(config, without)
+    check_methods(config, only)
     where = resolve_device(device)
     plans = _plans(config)
     jobs = [
@@ -78,7 +76,7 @@ def run_benchmark(
         seed: pd.read_parquet(work / "lesions" / f"{seed}-test" / "lesions.parquet") for seed in config.seeds
     }
     scores = read_scores(work / "jobs", config, tests)
-    return compute_results(scores, command=command), scores
+    return compute_results(scores, command=command, left_out=left_out), scores
 
 
 def _plans(config: BenchmarkConfig) -> dict[str, BankPlan]:
@@ -101,6 +99,7 @@ def _banks_of(config: BenchmarkConfig, job: Job) -> list[str]:
 
 def _train(argument: tuple[Path, BenchmarkConfig, Job, str, int]) -> None:
     work, config, job, device, workers = argument
+    keep_freed_memory()
     if workers > 1:
         torch.set_num_threads(1)
     plans = _plans(config)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -99,6 +100,42 @@ class BenchmarkConfig(Settings):
         for method in self.methods:
             method_experiment(self, method, seed=self.seeds[0])
         return self
+
+
+def leave_out(config: BenchmarkConfig, names: Collection[str]) -> BenchmarkConfig:
+    """The benchmark without some of its methods; all else, and the identity of its jobs, stays.
+
+    Args:
+        config: the benchmark.
+        names: of the methods to leave out.
+
+    Raises:
+        ConfigError: a name is unknown, or is that of the recommended method, with which the others are compared.
+    """
+    known = {method.name: method for method in config.methods}
+    check_methods(config, names)
+    if any(known[name].group == "recommended" for name in names):
+        raise ConfigError(
+            "recommended_left_out",
+            "The recommended method cannot be left out: the tables compare the others with it.",
+        )
+    kept = tuple(method for method in config.methods if method.name not in names)
+    return config.model_copy(update={"methods": kept})
+
+
+def check_methods(config: BenchmarkConfig, names: Collection[str]) -> None:
+    """Refuse names of methods that the benchmark does not have.
+
+    Raises:
+        ConfigError: `unknown_method`.
+    """
+    known = [method.name for method in config.methods]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(
+            "unknown_method",
+            f"The benchmark has no method {', '.join(unknown)}; it has {', '.join(known)}.",
+        )
 
 
 ADJUSTABLE: dict[str, set[str]] = {

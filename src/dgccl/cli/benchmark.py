@@ -25,13 +25,17 @@ def phantom(
         "runs/benchmark"
     ),
     only: Annotated[list[str] | None, typer.Option(help="Train this method only; repeatable.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave this method out, of the tables too; repeatable.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: WorkersOption = cores(),
     as_json: JsonOption = False,
 ) -> None:
     """Train every method on the standard phantom benchmark and write its tables; resumes where it was stopped.
 
-    Hours on a few cores. With --only, methods are trained and the tables wait until all are.
+    Hours on a few cores. With --only, methods are trained and the tables wait until all are; with --without, the
+    tables do not wait for that method, and say so.
 
     Example: `dgccl benchmark phantom --workers 2`
     """
@@ -48,6 +52,7 @@ def phantom(
             work,
             command=command,
             only=only or (),
+            without=without or (),
             workers=workers,
             device=device,
             progress=progress,

@@ -4,12 +4,10 @@ Every lesion goes through the functions by which ingestion makes a lesion's box,
 stored them: HU as whole numbers. PET's rounding, a 32,767th of the highest value of a slice or series, is left out.
 """
 
-import ctypes
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from itertools import islice
 from multiprocessing import get_context
 
@@ -29,13 +27,12 @@ from dgccl.roi import Roi, rasterize_contours, tighten
 from dgccl.study import PetImage, Study
 from dgccl.types import PointMm
 from dgccl.volume import Grid, box_grid
-from dgccl.workers import end_with_parent, interrupts_ignored
+from dgccl.workers import end_with_parent, interrupts_ignored, keep_freed_memory
 
 HU_RANGE = (-1024.0, 3071.0)
 """What 12 stored bits hold above the rescale intercept of -1024 HU."""
 CONTOUR_DECIMALS = 3
 MARGIN_VOXELS = 2
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 AHEAD = 4  # lesions a worker may be ahead of the reader, so that unread boxes do not pile up
 
 
@@ -172,19 +169,6 @@ def draw_lesions(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def keep_freed_memory() -> None:
-    """Tell the process's allocator to keep what is freed, for processes that draw many lesions.
-
-    Taking 20 MB anew from the system a lesion costs a fifth of its time. Without glibc nothing changes.
-
-    Source: mallopt(3) of the GNU C library.
-    """
-    with suppress(AttributeError, OSError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 25)
 
 
 def _start_worker() -> None:

@@ -71,14 +71,23 @@ def _head(results: Mapping[str, Any]) -> str:
         ", ".join(f"{pattern} {_estimate(entry)}" for pattern, entry in results[bound].items())
         for bound in ("ideal", "surviving")
     )
+    left_out = meta["left_out"]
+    unbounded = any(method["large"] for method in left_out)
+    lower = "the lower bound was not trained" if unbounded else f"{data['large']:,} for the lower bound"
+    missing = ", ".join(f"{method['label']} (`{method['name']}`)" for method in left_out)
     return (
         "# Phantom benchmark\n\n"
         f"**PHANTOM** results: they say nothing about patients. Law version {meta['law_version']}, seeds "
         f"{', '.join(map(str, meta['seeds']))}; per seed {data['train']:,} training, {data['validation']:,} validation "
-        f"and {data['test']:,} test lesions; {data['large']:,} training lesions for the lower bound. "
+        f"and {data['test']:,} test lesions; {lower}. "
         f"DG-CCL {meta['dgccl_version']}, {meta['machine']}.\n\n"
         f"Command: `{meta['command']}`\n\nIdeal observer on these test lesions, on the latent truth: {ideal}; "
         f"on what blur and noise leave of density and uptake: {surviving}."
+        + (
+            f"\n\nLeft out of this run, so that nothing here says anything of it: {missing}."
+            if missing
+            else ""
+        )
     )
 
 
