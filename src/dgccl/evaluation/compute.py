@@ -14,6 +14,7 @@ from dgccl.evaluation.published import published_figures
 from dgccl.evaluation.results import Drop, Figure, ModelResult, Pattern, Results
 from dgccl.evaluation.results_file import RESULTS_FILE, write_results
 from dgccl.evaluation.run_tables import RunTables, read_tables
+from dgccl.evaluation.training_facts import training_warnings
 
 SCALE_TOLERANCE = 0.05
 """Difference of the AUC within folds and over pooled scores that is worth a warning."""
@@ -35,7 +36,7 @@ def evaluate(run_dir: Path) -> Results:
     """
     tables = read_tables(run_dir)
     _check_classes(tables.cohort)
-    warnings = cohort_warnings(tables)
+    warnings = cohort_warnings(tables) + training_warnings(tables)
     models = {name: _evaluate_model(tables, name, warnings) for name in tables.models}
     comparisons = compare_models(tables, warnings)
     published, published_note = published_figures(len(tables.class_names))
