@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from dgccl.cohort import Cohort, patient_classes, split_folds
-from dgccl.config import FUSION_MODELS, ConfigError, ExperimentConfig, ModelConfig, load_config
+from dgccl.config import FUSION_MODELS, ExperimentConfig, ModelConfig, load_config
 from dgccl.dataset import load_images
-from dgccl.errors import CohortError, TrainingError
+from dgccl.errors import CohortError, ConfigError, TrainingError
 from dgccl.evaluation import evaluate
 from dgccl.predict import Predictor
 from dgccl.prediction_table import prediction_rows
