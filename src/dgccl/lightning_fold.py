@@ -165,39 +165,47 @@ class FoldModule(LightningModule):
 
 
 class FoldRecord(Callback):
-    """Keeps the history and the best weights, and saves the state of the fold after every epoch."""
+    """Keeps the history and the best weights (or the last), and saves the state of the fold after every epoch."""
 
-    def __init__(self, state_file: Path, *, early_stopping: EarlyStopping, on_epoch: Callable[[int], None]):
+    def __init__(
+        self,
+        state_file: Path,
+        *,
+        early_stopping: EarlyStopping,
+        on_epoch: Callable[[int], None],
+        keep_last: bool,
+    ):
         self.state_file = state_file
+        self.keep_last = keep_last
         self.early_stopping = early_stopping
         self.on_epoch = on_epoch
         self.history: list[dict[str, float | int]] = []
         self.best_loss = math.inf
-        self.best_weights: dict[str, Tensor] = {}
+        self.kept_weights: dict[str, Tensor] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed fold needs of the epochs before."""
-        return {"history": self.history, "best_loss": self.best_loss, "best_weights": self.best_weights}
+        return {"history": self.history, "best_loss": self.best_loss, "best_weights": self.kept_weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the record of the epochs before."""
         self.history = state_dict["history"]
         self.best_loss = state_dict["best_loss"]
-        self.best_weights = state_dict["best_weights"]
+        self.kept_weights = state_dict["best_weights"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do not go on where the fold had already stopped early when it was killed."""
         trainer.should_stop = self.early_stopping.stopped_epoch > 0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the epoch's figures, and its weights if they are the best so far."""
+        """Note the epoch's figures, and its weights if they are the best so far or the last are wanted."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.history.append({"epoch": trainer.current_epoch, **figures})
-        if figures["validation_loss"] < self.best_loss:
+        if self.keep_last or figures["validation_loss"] < self.best_loss:
             assert isinstance(pl_module, FoldModule)
             self.best_loss = figures["validation_loss"]
             weights = pl_module.judged.state_dict()
-            self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+            self.kept_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the state, then tell that the epoch is done."""
@@ -215,6 +223,7 @@ def fit_fold(
     log_dir: Path,
     on_epoch: Callable[[int], None],
     start: dict[str, Tensor] | None = None,
+    keep_last: bool = False,
 ) -> tuple[Classifier, list[dict[str, float | int]]]:
     """Train one model on one fold, from its beginning or from where it was killed.
 
@@ -227,9 +236,10 @@ def fit_fold(
         log_dir: where TensorBoard's events go.
         on_epoch: called with the number of epochs done.
         start: weights to begin with, such as those of a pre-training; freshly drawn ones if None.
+        keep_last: keep the weights of the last epoch, for data with too few validation lesions to choose one.
 
     Returns:
-        The network with the weights of the lowest validation loss, and one row of figures an epoch.
+        The network with the weights of the lowest validation loss, or the last, and one row of figures an epoch.
 
     Raises:
         TrainingError: the loss is not a number, or the device cannot train in this precision.
@@ -247,7 +257,7 @@ def fit_fold(
     early_stopping = EarlyStopping(
         "validation_loss", patience=config.training.patience, min_delta=0.0, check_on_train_epoch_end=False
     )
-    record = FoldRecord(state_file, early_stopping=early_stopping, on_epoch=on_epoch)
+    record = FoldRecord(state_file, early_stopping=early_stopping, on_epoch=on_epoch, keep_last=keep_last)
     trainer = Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=1,
@@ -268,7 +278,7 @@ def fit_fold(
             FoldModule(network, config=config, model=model, data=data),
             ckpt_path=str(state_file) if state_file.exists() else None,
         )
-    network.load_state_dict(record.best_weights)
+    network.load_state_dict(record.kept_weights)
     return network.to(device).eval(), record.history
 
 

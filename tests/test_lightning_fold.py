@@ -1,0 +1,48 @@
+"""Which weights of a fold are kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dgccl.benchmark.latents import latent_config, latent_images
+from dgccl.cohort import Split
+from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.lightning_fold import fit_fold
+from dgccl.phantom.law import sample_lesions
+from dgccl.training import quiet_lightning
+
+
+@pytest.mark.parametrize("keep_last", [False, True])
+def test_the_best_epoch_is_kept_or_the_last(tmp_path: Path, keep_last: bool) -> None:
+    """Few lesions, many epochs: the network grows too sure, so that the last epoch is not the best."""
+    lesions = sample_lesions(np.random.default_rng(5), 64)
+    config = latent_config(["late_fusion"], seed=5, epochs=30)
+    config = config.model_copy(
+        update={"training": config.training.model_copy(update={"batch_size": 8, "weight_average": 0.0})}
+    )
+    images, label = latent_images(lesions, config), torch.tensor(lesions["label"].to_numpy())
+    rows = np.arange(64)
+    data = FoldData(PosedLesions(images, config), label, Split(0, rows[:32], rows[32:], rows[:0]))
+    with quiet_lightning():
+        network, history = fit_fold(
+            data,
+            config=config,
+            model="concatenation",
+            device="cpu",
+            state_file=tmp_path / "state.safetensors",
+            log_dir=tmp_path / "log",
+            on_epoch=lambda epochs: None,
+            keep_last=keep_last,
+        )
+    losses = [row["validation_loss"] for row in history]
+    assert len(losses) == 30
+    assert min(losses) < losses[-1] - 0.05
+    validation = torch.arange(32, 64)
+    shown = images.modality_present[validation]
+    inputs = data.source.inputs(validation, shown=shown, device=torch.device("cpu"))
+    with torch.inference_mode():
+        found = F.cross_entropy(network(inputs, shown).logits, label[validation]).item()
+    assert found == pytest.approx(losses[-1] if keep_last else min(losses), abs=1e-4)
