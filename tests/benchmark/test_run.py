@@ -155,9 +155,17 @@ def test_tables_do_not_wait_for_what_is_left_out(small: BenchmarkConfig, finishe
     assert results["rows"] == kept
     assert not any("lower bound" in target["what"] for target in results["targets"])
     page = benchmark_markdown(results)
+    sure_of_it = {
+        "what": "above x: p after Holm",
+        "found": 1e-9,
+        "limit": 0.05,
+        "reached": True,
+        "detail": "",
+    }
     assert "the lower bound was not trained" in page
     assert "(`lower_bound`)" in page
     assert "Left out" not in benchmark_markdown(whole)
+    assert "| 0.0000 | 0.0500 |" not in benchmark_markdown(whole | {"targets": [sure_of_it]})
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ NOTES = """## How to read this
 - The epoch is chosen by the loss of the validation lesions; test lesions are scored once.
 - **FLOPs** of a forward pass of one lesion in one pose, a multiplication and an addition being two. *Fusion*:
   attention, gate, compensation and joining.
-- Training times were taken while other work ran on the machine: compare them roughly."""
+- Training times were taken while other work ran on the machine; of a training that was stopped and taken up again, only
+  the time since counts. Compare them roughly."""
 
 
 def _head(results: Mapping[str, Any]) -> str:
@@ -95,7 +96,7 @@ def _targets(results: Mapping[str, Any]) -> str:
     rows = [
         (
             t["what"],
-            f"{t['found']:.4f}",
+            _p(t["found"]) if t["what"].endswith("p after Holm") else f"{t['found']:.4f}",
             f"{t['limit']:.4f}",
             "yes" if t["reached"] else "**no**",
             t["detail"],
