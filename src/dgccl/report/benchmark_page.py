@@ -15,6 +15,7 @@ GROUPS = {
     "ablation": "published method without a part",
     "part": "recommended without a part",
 }
+MARKS = ("", "o", "s", "^", "D", "v")
 CURVE_NAMES = {"either": "CT or PET missing", "ct": "CT missing", "pet": "PET missing"}
 
 
@@ -222,6 +223,11 @@ def draw_curves(results: Mapping[str, Any]) -> str:
     shown = [m["name"] for m in results["methods"] if m["group"] in ("recommended", "published", "rival")]
     shown = [name for name in shown if name in results["curves"]]
     lines = style.model_lines(shown)
+    drawn: dict[style.Line, int] = {}
+    markers = {}  # more methods than lines: those that share one are told apart by marks
+    for name in shown:
+        again = drawn[lines[name]] = drawn.get(lines[name], -1) + 1
+        markers[name] = MARKS[again]
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, len(CURVE_NAMES), sharey=True)
@@ -233,16 +239,20 @@ def draw_curves(results: Mapping[str, Any]) -> str:
                     [auc for _, auc in points],
                     color=lines[name].color,
                     linestyle=lines[name].dash,
+                    marker=markers[name],
+                    markersize=4,
                     linewidth=2.2 if name == shown[0] else 1.4,
                     label=labels[name],
                 )
             axes.set(title=title, xlabel="Lesions that lack it, %")
             axes.grid(color=style.RULE, linewidth=0.6)
         panels[0].set_ylabel("AUC (phantom)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small"
+        )
 
     label = "AUC against the share of test lesions that lack a modality, for every compared method. Phantom."
-    return style.render_svg(draw, width_in=9.0, height_in=4.4, name="benchmark-missing", label=label)
+    return style.render_svg(draw, width_in=10.0, height_in=4.8, name="benchmark-missing", label=label)
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
