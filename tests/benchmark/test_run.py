@@ -176,3 +176,9 @@ def test_what_cannot_be_left_out(small: BenchmarkConfig, tmp_path: Path, name: s
         run_benchmark(small, tmp_path, command="x", without=[name], device="cpu")
     assert caught.value.code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_left_out_cannot_be_asked_for(small: BenchmarkConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run_benchmark(small, tmp_path, command="x", only=["lower_bound"], without=["lower_bound"])
+    assert caught.value.code == "method_left_out_and_asked_for"

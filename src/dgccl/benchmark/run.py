@@ -11,6 +11,7 @@ from dgccl.benchmark.jobs import Job, JobBanks, bank_plans, is_done, large_plan,
 from dgccl.benchmark.results import BenchmarkResults, compute_results
 from dgccl.benchmark.scores import BenchmarkScores, read_scores
 from dgccl.benchmark.settings import BenchmarkConfig, check_methods, leave_out
+from dgccl.errors import ConfigError
 from dgccl.predict import resolve_device
 from dgccl.workers import keep_freed_memory, map_in_processes
 
@@ -43,13 +44,18 @@ def run_benchmark(
 
     Raises:
         ConfigError: `only` or `without` names a method that the benchmark does not have, or what is left out is the
-            recommended method.
+            recommended method or is asked for in `only`.
         CohortError: `work` holds lesions of other settings.
         TrainingError: a loss is not a number, or the device is absent.
     """
     left_out = [method for method in config.methods if method.name in set(without)]
-    config = leave_out(config, without)
     check_methods(config, only)
+    both = sorted(set(only) & set(without))
+    if both:
+        raise ConfigError(
+            "method_left_out_and_asked_for", f"{', '.join(both)} is both asked for alone and left out."
+        )
+    config = leave_out(config, without)
     where = resolve_device(device)
     plans = _plans(config)
     jobs = [
