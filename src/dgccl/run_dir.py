@@ -103,7 +103,7 @@ def open_run(
         "start_sha256": None if start is None else str(start["encoders_sha256"]),
     }
     if (run_dir / "run.json").exists():
-        _check_same_run(read_run(run_dir), identity, run_dir)
+        check_same(read_run(run_dir), identity, run_dir, what="run")
     elif run_dir.exists() and any(not item.name.startswith(".") for item in run_dir.iterdir()):
         raise TrainingError(
             "run_dir_not_empty",
@@ -227,19 +227,35 @@ def _read_part(part: Path) -> FoldResult:
     )
 
 
-def _check_same_run(found: Mapping[str, Any], identity: Mapping[str, str | None], run_dir: Path) -> None:
-    words = {
-        "config_sha256": "configuration",
-        "cohort_sha256": "cohort",
-        "data_kind": "kind of data",
-        "start_sha256": "start (pre-trained encoders)",
-    }
-    different = [words[key] for key, value in identity.items() if found.get(key) != value]
+IDENTITY_WORDS = {
+    "config_sha256": "configuration",
+    "cohort_sha256": "cohort",
+    "data_kind": "kind of data",
+    "start_sha256": "start (pre-trained encoders)",
+}
+
+
+def check_same(
+    found: Mapping[str, Any], identity: Mapping[str, str | None], folder: Path, *, what: str
+) -> None:
+    """Refuse to go on in a folder that began with something else.
+
+    Args:
+        found: what the folder says it began with.
+        identity: what is to go on, by keys of `IDENTITY_WORDS`.
+        folder: named in the message.
+        what: "run" or "pre-training".
+
+    Raises:
+        TrainingError: `run_dir_mismatch`, with what differs.
+    """
+    different = [IDENTITY_WORDS[key] for key, value in identity.items() if found.get(key) != value]
     if different:
+        *first, last = (IDENTITY_WORDS[key] for key in identity)
         raise TrainingError(
             "run_dir_mismatch",
-            f"{run_dir} holds a run of another {' and another '.join(different)}; it was left as it is.",
-            remedy="Choose a new folder for the run, or train with the configuration, cohort and start it began with.",
+            f"{folder} holds a {what} of another {' and another '.join(different)}; it was left as it is.",
+            remedy=f"Choose a new folder, or go on with the {', '.join(first)} and {last} that it began with.",
         )
 
 

@@ -17,7 +17,7 @@ from dgccl.cohort import Cohort
 from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
 from dgccl.files import write_atomically
-from dgccl.run_dir import config_sha256, describe_environment, this_command, utc_now, write_json
+from dgccl.run_dir import check_same, config_sha256, describe_environment, this_command, utc_now, write_json
 
 MANIFEST, WEIGHTS, LESIONS, HISTORY = "pretraining.json", "encoders.safetensors", "lesions.csv", "history.csv"
 UNFINISHED = "unfinished.safetensors"
@@ -53,7 +53,7 @@ def begin_folder(
         "data_kind": cohort.data_kind,
     }
     if (out_dir / MANIFEST).exists():
-        _check_same(read_manifest(out_dir), identity, out_dir)
+        check_same(read_manifest(out_dir), identity, out_dir, what="pre-training")
         return
     if out_dir.exists() and any(not item.name.startswith(".") for item in out_dir.iterdir()):
         raise TrainingError(
@@ -123,18 +123,6 @@ def read_lesions(out_dir: Path) -> pd.DataFrame:
     if list(table.columns) != [*LESION_KEYS, "split"]:
         raise _damaged(out_dir / LESIONS)
     return table
-
-
-def _check_same(found: Mapping[str, Any], identity: Mapping[str, str], out_dir: Path) -> None:
-    """Refuse to go on in a folder that began with something else."""
-    words = {"config_sha256": "configuration", "cohort_sha256": "cohort", "data_kind": "kind of data"}
-    different = [words[key] for key, value in identity.items() if found.get(key) != value]
-    if different:
-        raise TrainingError(
-            "run_dir_mismatch",
-            f"{out_dir} holds a pre-training of another {' and another '.join(different)}; it was left as it is.",
-            remedy="Choose a new folder, or go on with the configuration and cohort it began with.",
-        )
 
 
 def file_sha256(path: Path) -> str:
