@@ -1,40 +1,20 @@
 """Puts text, tables, figures and lesion pictures together into one HTML file."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
 from dgccl.report import class_figures, class_tables, figures, inner_figures, qc, style, tables, text
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
-from dgccl.report.gallery import Group, build_gallery
+from dgccl.report.gallery import build_gallery
 from dgccl.report.published import published_table
 from dgccl.report.run_files import RunFiles, read_run
+from dgccl.report.section import Section, render_template
 from dgccl.report.style import Drawing
-from dgccl.report.tables import Table
 from dgccl.report.verdict import limitations, verdict
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the page; what cannot be shown is stated in `notes`.
-
-    Attributes:
-        points: sentences to be set as a list.
-    """
-
-    id: str
-    title: str
-    lead: str = ""
-    notes: tuple[str, ...] = ()
-    points: tuple[str, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
-    tables: tuple[Table, ...] = ()
-    groups: tuple[Group, ...] = ()
 
 
 def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
@@ -69,14 +49,8 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
     """The page as HTML text; the same input gives the same text."""
     lines, classes = style.model_lines(run.models), style.class_styles(run.class_names)
     meta = run.results["meta"]
-    environment = Environment(
-        loader=PackageLoader("dgccl.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render_template(
+        "report.html.j2",
         meta=meta,
         title=_title(run),
         classes=classes,
@@ -99,7 +73,6 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
             _provenance(run, cohort),
             Section("limitations", "Limitations", points=tuple(limitations(run))),
         ],
-        colors={"ink": style.INK, "muted": style.MUTED, "rule": style.RULE},
     )
 
 
