@@ -104,7 +104,8 @@ class Drawing:
 def model_lines(models: Sequence[str]) -> dict[str, Line]:
     """One line style a model: its own for the known ones, the next free one for any other."""
     others = [name for name in models if name not in MODEL_LINES]
-    extra = {name: _MORE_LINES[index % len(_MORE_LINES)] for index, name in enumerate(others)}
+    free = [*_MORE_LINES, *(line for name, line in MODEL_LINES.items() if name not in models)]
+    extra = {name: free[index % len(free)] for index, name in enumerate(others)}
     return {name: Line(*(MODEL_LINES | extra)[name]) for name in models}
 
 

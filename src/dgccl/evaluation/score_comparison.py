@@ -1,0 +1,263 @@
+"""Everything that can be said of several scores of the same cases: areas, comparisons, sites, calls, calibration."""
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from dgccl import __version__, stats
+from dgccl.errors import StatsError
+from dgccl.evaluation.score_table import ScoreTable
+
+FEW = 10
+"""With fewer cases of a class than this, an interval is wide and its coverage a matter of luck."""
+DRAWN_POINTS = 801
+"""More points of a curve than this cannot be seen, and would make files of many megabytes."""
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """One score against another on the same cases.
+
+    Attributes:
+        a: name of the first score.
+        b: name of the second.
+        difference: AUC of a minus AUC of b.
+        ci_low: lower end of the interval of the difference.
+        ci_high: upper end.
+        z: difference over its standard error.
+        p: two-sided.
+        p_holm: Holm's correction over all pairs, against any false claim.
+        method: which test.
+        n: cases behind it.
+    """
+
+    a: str
+    b: str
+    difference: float
+    ci_low: float
+    ci_high: float
+    z: float
+    p: float
+    p_holm: float
+    method: str
+    n: int
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """One site.
+
+    Attributes:
+        site: its name.
+        n: its cases.
+        n_positive: its cases of class 1.
+        auroc: of each score; None where the site leaves it undefined.
+    """
+
+    site: str
+    n: int
+    n_positive: int
+    auroc: dict[str, stats.Estimate | None]
+
+
+@dataclass(frozen=True)
+class ScoreComparison:
+    """What `dgccl compare` found.
+
+    Attributes:
+        meta: the table, its hash, its counts, the settings and the command.
+        warnings: what a reader must know before the figures.
+        auroc: by score, with DeLong's interval (by cluster where there are clusters), as R's pROC gives it.
+        auroc_logit: the same with the interval that is symmetric on the logit scale.
+        delong: every pair.
+        auroc_within_site: by score, over the pairs of cases of one site; empty without sites.
+        delong_within_site: every pair, within sites.
+        by_site: one row a site.
+        roc: points of each curve, at most a few hundred.
+    """
+
+    meta: dict[str, Any]
+    warnings: list[str]
+    auroc: dict[str, stats.Estimate]
+    auroc_logit: dict[str, stats.Estimate]
+    delong: list[PairTest]
+    auroc_within_site: dict[str, stats.Estimate]
+    delong_within_site: list[PairTest]
+    by_site: list[SiteRow]
+    roc: dict[str, dict[str, list[float]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; without the curves, which are for drawing."""
+        return {key: value for key, value in asdict(self).items() if key != "roc"}
+
+
+def compare_scores(table: ScoreTable, *, command: str, confidence: float = 0.95) -> ScoreComparison:
+    """Compare several scores of the same cases.
+
+    Areas and tests go by cluster where the table has clusters: several lesions of a patient are not several
+    patients. Figures *within sites* compare cases of one site only, so that a score cannot gain by telling sites apart.
+
+    Args:
+        table: labels and scores.
+        command: what was called, to stand beside the figures.
+        confidence: nominal coverage of the intervals.
+
+    Raises:
+        StatsError: `one_class`, `too_few_cases`, `confidence_out_of_range`.
+    """
+    warnings: list[str] = []
+    patient = None if table.cluster is None else table.cluster[1]
+    site = None if table.site is None else table.site[1]
+    y_true, scores = table.y_true, table.scores
+
+    def areas(method: Literal["delong", "logit"], stratum: np.ndarray | None) -> dict[str, stats.Estimate]:
+        return {
+            name: stats.auroc_delong(
+                y_true, score, confidence=confidence, patient=patient, stratum=stratum, method=method
+            )
+            for name, score in scores.items()
+        }
+
+    auroc = areas("delong", None)
+    delong = _pairs(table, patient, None, confidence, warnings)
+    within, within_tests, by_site = {}, [], []
+    if site is not None:
+        by_site = _by_site(table, site, patient, confidence)
+        try:
+            within = areas("delong", site)
+            within_tests = _pairs(table, patient, site, confidence, warnings)
+        except StatsError as error:
+            if error.code not in ("one_class", "too_few_cases"):
+                raise
+            warnings.append(f"Nothing can be compared within sites: {error.message}")
+    return ScoreComparison(
+        _meta(table, command, confidence),
+        [*_cautions(table, auroc), *dict.fromkeys(warnings)],
+        auroc,
+        areas("logit", None),
+        delong,
+        within,
+        within_tests,
+        by_site,
+        {name: _curve(y_true, score) for name, score in scores.items()},
+    )
+
+
+def _meta(table: ScoreTable, command: str, confidence: float) -> dict[str, Any]:
+    return {
+        "table": table.file,
+        "sha256": table.sha256,
+        "label": table.label,
+        "positive": table.positive,
+        "scores": list(table.scores),
+        "n": len(table.y_true),
+        "n_positive": int(table.y_true.sum()),
+        "n_negative": int((table.y_true == 0).sum()),
+        "cluster": None if table.cluster is None else table.cluster[0],
+        "n_clusters": None if table.cluster is None else len(np.unique(table.cluster[1])),
+        "site": None if table.site is None else table.site[0],
+        "n_sites": None if table.site is None else len(np.unique(table.site[1])),
+        "dropped": table.dropped,
+        "confidence": confidence,
+        "command": command,
+        "dgccl_version": __version__,
+    }
+
+
+def _cautions(table: ScoreTable, auroc: dict[str, stats.Estimate]) -> list[str]:
+    """What the reader must know before the figures."""
+    said = []
+    if table.dropped:
+        total = table.dropped + len(table.y_true)
+        said.append(f"{table.dropped} of {total} cases lack the label or a score and were left out.")
+    for name, count in (("1", int(table.y_true.sum())), ("0", int((table.y_true == 0).sum()))):
+        if count < FEW:
+            said.append(f"Only {count} cases are of class {name}: every interval here is a rough guess.")
+    for name, area in auroc.items():
+        if area.ci_high < 0.5:
+            said.append(
+                f"{name} ranks the classes the wrong way round (AUC {area.estimate:.3f}): is its sign turned?"
+            )
+        if area.method == "newcombe_score":
+            said.append(
+                f"{name} has no DeLong variance (AUC {area.estimate:.3f}); its interval is Newcombe's."
+            )
+        if len(np.unique(table.scores[name])) == 1:
+            said.append(f"{name} is the same in every case and says nothing.")
+    return said
+
+
+def _pairs(
+    table: ScoreTable,
+    patient: np.ndarray | None,
+    site: np.ndarray | None,
+    confidence: float,
+    warnings: list[str],
+) -> list[PairTest]:
+    """Every pair of scores, with Holm's correction over those that have a test."""
+    found = {}
+    for a, b in itertools.combinations(table.scores, 2):
+        try:
+            found[a, b] = stats.delong_paired(
+                table.y_true,
+                table.scores[a],
+                table.scores[b],
+                confidence=confidence,
+                patient=patient,
+                stratum=site,
+            )
+        except StatsError as error:
+            if error.code != "no_variance":
+                raise
+            warnings.append(f"{a} against {b}: {error.message}")
+    corrected = stats.holm(np.array([test.p for test in found.values()], dtype=np.float64))
+    return [
+        PairTest(
+            a,
+            b,
+            test.difference,
+            test.ci_low,
+            test.ci_high,
+            test.z,
+            test.p,
+            float(p_holm),
+            test.method,
+            test.n,
+        )
+        for ((a, b), test), p_holm in zip(found.items(), corrected, strict=True)
+    ]
+
+
+def _by_site(
+    table: ScoreTable, site: np.ndarray, patient: np.ndarray | None, confidence: float
+) -> list[SiteRow]:
+    """One row a site; where a class is lacking or comes from one patient only there is no area."""
+    rows = []
+    for name in np.unique(site):
+        chosen = site == name
+        labels = table.y_true[chosen]
+        ids = np.arange(len(labels)) if patient is None else patient[chosen]
+        sound = min(len(np.unique(ids[labels == c])) for c in (0, 1)) >= 2
+        areas = {
+            score: stats.auroc_delong(
+                labels, values[chosen], confidence=confidence, patient=ids, method="logit"
+            )
+            if sound
+            else None
+            for score, values in table.scores.items()
+        }
+        rows.append(SiteRow(str(name), len(labels), int(labels.sum()), areas))
+    return rows
+
+
+def _curve(y_true: np.ndarray, score: np.ndarray) -> dict[str, list[float]]:
+    """The curve's corners; of very many, those next to evenly spaced places along it."""
+    curve = stats.roc_curve(y_true, score, corners_only=True)
+    fpr, tpr = curve.fpr, curve.tpr
+    if len(fpr) > DRAWN_POINTS:
+        places = np.linspace(0.0, 2.0, DRAWN_POINTS)
+        chosen = np.unique(np.searchsorted(fpr + tpr, places).clip(max=len(fpr) - 1))
+        fpr, tpr = fpr[chosen], tpr[chosen]
+    return {"fpr": fpr.tolist(), "tpr": tpr.tolist()}

@@ -1,0 +1,197 @@
+"""What `dgccl compare` says: its figures are those of the statistics, and the real command gives pROC's own."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dgccl import cli, stats
+from dgccl.evaluation.score_comparison import DRAWN_POINTS, compare_scores
+from dgccl.evaluation.score_table import read_score_table
+from dgccl.report.score_comparison import write_comparison
+
+
+def simulated(cases: int = 160) -> pd.DataFrame:
+    rng = np.random.default_rng(11)
+    patient = rng.integers(0, cases // 2, cases)
+    site = np.array(["east", "north", "west"])[patient % 3]
+    y = (rng.random(cases) < np.where(site == "east", 0.75, 0.3)).astype(int)
+    y[site == "west"] = 0
+    good, poor = rng.normal(size=cases) + 1.5 * y, rng.normal(size=cases) + 0.2 * y
+    return pd.DataFrame({"y": y, "good": good, "poor": poor, "copy": good, "patient": patient, "site": site})
+
+
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
+) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["dgccl", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0), capsys.readouterr().out
+
+
+def test_figures_are_those_of_the_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = simulated()
+    table.to_parquet(tmp_path / "t.parquet")
+    words = ["compare", tmp_path / "t.parquet", "--label", "y", "--out", tmp_path / "out", "--json"]
+    words += [word for name in ("good", "poor", "copy") for word in ("--score", name)]
+    status, out = call(monkeypatch, capsys, *words, "--cluster", "patient", "--site", "site")
+    assert status == 0
+    found = json.loads(out)
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == found
+    y, patient, site = table["y"].to_numpy(), table["patient"].to_numpy(), table["site"].to_numpy(str)
+    score = {name: table[name].to_numpy() for name in ("good", "poor")}
+    for name in ("good", "poor"):
+        area = stats.auroc_delong(y, score[name], patient=patient)
+        assert found["auroc"][name]["ci_low"] == pytest.approx(area.ci_low, abs=1e-15)
+        within = stats.auroc_delong(y, score[name], patient=patient, stratum=site)
+        assert found["auroc_within_site"][name]["estimate"] == pytest.approx(within.estimate, abs=1e-15)
+    pairs = {(test["a"], test["b"]): test for test in found["delong"]}
+    assert set(pairs) == {("good", "poor"), ("good", "copy"), ("poor", "copy")}
+    test = stats.delong_paired(y, score["good"], score["poor"], patient=patient)
+    assert pairs["good", "poor"]["z"] == pytest.approx(test.z, abs=1e-12)
+    holm = stats.holm(np.array([pairs[pair]["p"] for pair in pairs]))
+    assert [pairs[pair]["p_holm"] for pair in pairs] == pytest.approx(holm.tolist())
+    assert (pairs["good", "copy"]["difference"], pairs["good", "copy"]["p"]) == (0.0, 1.0)
+    rows = {row["site"]: row for row in found["by_site"]}
+    assert rows["west"]["auroc"] == {"good": None, "poor": None, "copy": None}
+    assert rows["east"]["n"] == int((site == "east").sum())
+    assert rows["east"]["auroc"]["good"]["method"] == "clustered_logit_delong"
+
+
+def test_page_and_files(tmp_path: Path) -> None:
+    simulated().to_csv(tmp_path / "t.csv", index=False)
+    table = read_score_table(tmp_path / "t.csv", label="y", scores=["good", "poor"], site="site")
+    page = write_comparison(
+        compare_scores(table, command="dgccl compare t.csv"), tmp_path / "out"
+    ).read_text()
+    for words in (
+        "Paired differences",
+        "Within sites",
+        "dgccl compare t.csv",
+        table.sha256,
+        "good ranks better than poor",
+    ):
+        assert words in page
+    for name in ("roc", "differences", "sites"):
+        assert (tmp_path / "out" / f"{name}.svg").read_text().startswith("<svg")
+        assert len(pd.read_csv(tmp_path / "out" / f"{name}.csv"))
+    drawn = pd.read_csv(tmp_path / "out" / "roc.csv")
+    curve = stats.roc_curve(table.y_true, table.scores["good"], corners_only=True)
+    np.testing.assert_allclose(drawn.loc[drawn["score"] == "good", "fpr"], curve.fpr)
+
+
+def test_a_curve_of_very_many_cases_is_drawn_by_few_points_and_keeps_its_area(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    y = (rng.random(20_000) < 0.4).astype(int)
+    table = pd.DataFrame({"y": y, "s": rng.normal(size=20_000) + y})
+    table.to_parquet(tmp_path / "t.parquet")
+    found = compare_scores(read_score_table(tmp_path / "t.parquet", label="y", scores=["s"]), command="")
+    curve = found.roc["s"]
+    assert 100 < len(curve["fpr"]) <= DRAWN_POINTS
+    assert (curve["fpr"][0], curve["tpr"][0], curve["fpr"][-1], curve["tpr"][-1]) == (0.0, 0.0, 1.0, 1.0)
+    assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(found.auroc["s"].estimate, abs=2e-3)
+    assert found.delong == []
+
+
+def test_what_a_reader_must_know_is_said(tmp_path: Path) -> None:
+    y = np.repeat([0, 1], [20, 6])
+    table = pd.DataFrame({"y": y, "perfect": y * 1.0, "turned": -y + np.linspace(0, 0.1, 26), "same": 1.0})
+    table.loc[0, "perfect"] = np.nan
+    table.to_csv(tmp_path / "t.csv", index=False)
+    scores = ["perfect", "turned", "same"]
+    cases = read_score_table(tmp_path / "t.csv", label="y", scores=scores, drop_missing=True)
+    found = compare_scores(cases, command="")
+    said = " ".join(found.warnings)
+    for words in (
+        "1 of 26 cases",
+        "Only 6 cases are of class 1",
+        "turned ranks",
+        "perfect has no DeLong",
+        "same is the same",
+    ):
+        assert words in said, words
+    assert (
+        "perfect against same" in said
+    )  # areas differ, the difference has no variance: no test, and it is told
+    assert ("perfect", "same") not in {(test.a, test.b) for test in found.delong}
+
+
+def test_sites_of_one_class_each_are_told(tmp_path: Path) -> None:
+    table = simulated().assign(site=lambda t: np.where(t["y"] == 1, "one", "other"))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    found = compare_scores(
+        read_score_table(tmp_path / "t.csv", label="y", scores=["good", "poor"], site="site"), command=""
+    )
+    assert found.auroc_within_site == {}
+    assert any("within sites" in warning for warning in found.warnings)
+    write_comparison(found, tmp_path / "out")
+    assert not (tmp_path / "out" / "sites.svg").exists()
+
+
+def test_one_class_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulated().assign(y=1).to_csv(tmp_path / "t.csv", index=False)
+    words = [
+        "compare",
+        tmp_path / "t.csv",
+        "--label",
+        "y",
+        "--score",
+        "good",
+        "--out",
+        tmp_path / "o",
+        "--json",
+    ]
+    status, out = call(monkeypatch, capsys, *words)
+    assert status == 1
+    assert json.loads(out)["error"]["code"] == "one_class"
+
+
+def test_the_command_gives_what_proc_gives_on_procs_own_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Subarachnoid hemorrhage (aSAH) ships with pROC; its cases and pROC's figures are read from R."""
+    rscript = shutil.which("Rscript")
+    if rscript is None:
+        pytest.skip("Rscript is not installed")
+    if subprocess.run([rscript, "-e", "library(pROC)"], capture_output=True, check=False).returncode:
+        pytest.skip("R package pROC is not installed")
+    script = (
+        "library(pROC); data(aSAH); a <- aSAH; a$wfns <- as.integer(a$wfns);"
+        f"write.csv(a, '{tmp_path}/asah.csv', row.names = FALSE);"
+        "r <- lapply(c('s100b', 'ndka', 'wfns'), function(s) roc(a$outcome, a[[s]], levels = c('Good', 'Poor'), "
+        "direction = '<')); out <- unlist(lapply(r, ci.auc));"
+        "for (p in list(c(1, 2), c(1, 3), c(2, 3))) { t <- roc.test(r[[p[1]]], r[[p[2]]], method = 'delong');"
+        "out <- c(out, t$statistic, t$p.value, t$conf.int) };"
+        f"writeLines(c('value', sprintf('%.17g', out)), '{tmp_path}/values.csv')"
+    )
+    subprocess.run([rscript, "--vanilla", "-e", script], check=True, capture_output=True)
+    words = [
+        "compare",
+        tmp_path / "asah.csv",
+        "--label",
+        "outcome",
+        "--positive",
+        "Poor",
+        "--out",
+        tmp_path / "o",
+    ]
+    words += [word for name in ("s100b", "ndka", "wfns") for word in ("--score", name)]
+    status, out = call(monkeypatch, capsys, *words, "--json")
+    assert status == 0
+    found = json.loads(out)
+    ours = [area[key] for area in found["auroc"].values() for key in ("ci_low", "estimate", "ci_high")]
+    ours += [test[key] for test in found["delong"] for key in ("z", "p", "ci_low", "ci_high")]
+    with (tmp_path / "values.csv").open(encoding="utf-8") as file:
+        expected = [float(row["value"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(ours, expected, atol=1e-8)
