@@ -53,6 +53,47 @@ def _mean_curve(y: np.ndarray, a: np.ndarray, stratum: np.ndarray) -> tuple[floa
     return tuple(np.interp(np.linspace(0.013, 1, 29), curve.fpr, curve.tpr))
 
 
+def _unpaired(*, clustered: bool) -> Metric:
+    """The first half of the patients against the second."""
+
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        one = patient < N // 4
+        ids = {"patient_a": patient[one], "patient_b": patient[~one]} if clustered else {}
+        found = stats.delong_unpaired(y[one], a[one], y[~one], b[~one], **ids)
+        return found.difference, found.ci_low, found.ci_high, found.t, found.df, found.p
+
+    return metric
+
+
+def _non_inferior(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    found = stats.non_inferiority(stats.delong_paired(y, a, b, patient=patient), 0.05)
+    return found.p, found.ci_low, found.ci_high
+
+
+def _calls_compared(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    call_a, call_b = ((score >= np.sort(score)[N // 2]).astype(int) for score in (a, b))
+    found = stats.mcnemar_calls(y, call_a, call_b)
+    return found.test.p, found.test.mid_p, found.difference.ci_low, found.difference.ci_high
+
+
+def _measures(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    found = vars(stats.diagnostic_measures(y, a, threshold=stats.youden_threshold(y, a)))
+    estimates = [entry for entry in found.values() if isinstance(entry, stats.Estimate)]
+    return tuple(value for e in estimates for value in (e.estimate, e.ci_low, e.ci_high))
+
+
+def _auprc(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    found = stats.auprc_interval(y, a)
+    return found.estimate, found.ci_low, found.ci_high, found.baseline
+
+
+def _partial(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    return (
+        stats.partial_auroc(y, a, specificity=(0.8, 1.0)),
+        stats.partial_auroc(y, a, sensitivity=(0.8, 1.0), standardized=True),
+    )
+
+
 METRICS: dict[str, Metric] = {
     "auroc": lambda y, a, b, patient: (stats.auroc(y, a),),
     "delong": _interval(),
@@ -70,6 +111,13 @@ METRICS: dict[str, Metric] = {
     "kolmogorov_smirnov": lambda y, a, b, patient: (
         stats.kolmogorov_smirnov(a[y == 1], a[y == 0]).statistic,
     ),
+    "unpaired_delong": _unpaired(clustered=False),
+    "clustered_unpaired_delong": _unpaired(clustered=True),
+    "non_inferiority": _non_inferior,
+    "mcnemar": _calls_compared,
+    "diagnostic_measures": _measures,
+    "auprc": _auprc,
+    "partial_auroc": _partial,
     "roc_curve": lambda y, a, b, patient: tuple(np.r_[stats.roc_curve(y, a).tpr, stats.roc_curve(y, a).fpr]),
 }
 
@@ -92,9 +140,19 @@ def test_monotone_transform(name: str, transform: Callable[[np.ndarray], np.ndar
     assert METRICS[name](Y, transform(A), transform(B), PATIENT) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in METRICS if name not in ("youden", "roc_curve", "average_roc_curve")]
+OF_ONE_CLASS = (
+    "youden",
+    "roc_curve",
+    "average_roc_curve",
+    "mcnemar",
+    "diagnostic_measures",
+    "auprc",
+    "partial_auroc",
 )
+"""Metrics that speak of class 1, or of calls of it: with the classes swapped they are others."""
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in OF_ONE_CLASS])
 def test_swapping_labels_and_sign(name: str) -> None:
     expected = METRICS[name](Y, A, B, PATIENT)
     assert METRICS[name](1 - Y, -A, -B, PATIENT) == pytest.approx(expected, abs=1e-12)
@@ -136,6 +194,11 @@ FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
     "roc_curve": stats.roc_curve,
     "youden_threshold": stats.youden_threshold,
     "sensitivity_specificity_at": lambda y, s: stats.sensitivity_specificity_at(y, s, threshold=0.5),
+    "diagnostic_measures": lambda y, s: stats.diagnostic_measures(y, s, threshold=0.5),
+    "auprc": stats.auprc,
+    "auprc_interval": stats.auprc_interval,
+    "precision_recall_curve": stats.precision_recall_curve,
+    "partial_auroc": lambda y, s: stats.partial_auroc(y, s, specificity=(0.9, 1.0)),
 }
 
 
@@ -174,6 +237,15 @@ def test_missing_labels_and_small_classes() -> None:
     with pytest.raises(StatsError) as caught:
         stats.auroc_delong(np.array([1, 1, 0, 0]), np.arange(4.0), patient=np.array([1, 1, 2, 3]))
     assert caught.value.code == "too_few_cases"
+
+
+def test_where_the_exact_sum_fails_the_method_says_so() -> None:
+    """scipy's exact sum fails for samples that interleave; the p value is then asymptotic, and is called so."""
+    first = np.arange(300.0)
+    found = stats.kolmogorov_smirnov(first, first + 0.5)
+    assert (found.statistic, found.p) == pytest.approx((1 / 300, 1.0))
+    assert found.method == "kolmogorov_smirnov_asymptotic"
+    assert stats.kolmogorov_smirnov(first, first + 40.5).method == "kolmogorov_smirnov_exact"
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, float("nan")])
