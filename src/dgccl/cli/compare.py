@@ -1,6 +1,7 @@
 """Verb that compares anyone's predictions: compare."""
 
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -26,6 +27,16 @@ def compare(
     positive: Annotated[
         str | None, typer.Option(help="What stands in the label's column for class 1, if not 1.")
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Call class 1 at score >= this; a number for every score, or SCORE=NUMBER; repeatable."
+        ),
+    ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(help="Share of class 1 where the scores are to be used, if not that of the table."),
+    ] = None,
     confidence: Annotated[float, typer.Option(help="Nominal coverage of the intervals.")] = 0.95,
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out cases that lack the label or a score.")
@@ -35,15 +46,16 @@ def compare(
     ),
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the scores of any models on the same cases: areas, paired tests, sites; and draw them.
+    """Compare the scores of any models on the same cases, and draw it: areas, tests, calls, calibration, sites.
 
     Needs no run of dgccl. Areas and paired tests are DeLong's, by patient with --cluster (Obuchowski); p values are
-    corrected by Holm over all pairs.
+    corrected by Holm over all pairs. Scores from 0 to 1 are taken as probabilities: they get a calibration and a
+    decision curve too. A --threshold must come from other cases than those of the table.
 
     Example: `dgccl compare predictions.csv --label y --score model_a --score model_b --cluster patient_id`
     """
-    from dgccl.evaluation.score_comparison import compare_scores
-    from dgccl.evaluation.score_table import read_score_table
+    from dgccl.evaluation.scores.comparison import compare_scores
+    from dgccl.evaluation.scores.table import read_score_table
     from dgccl.report.score_comparison import write_comparison
 
     cases = read_score_table(
@@ -56,10 +68,33 @@ def compare(
         drop_missing=drop_missing,
     )
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    found = compare_scores(cases, command=command, confidence=confidence)
+    found = compare_scores(
+        cases,
+        command=command,
+        confidence=confidence,
+        thresholds=_thresholds(threshold or [], score),
+        prevalence=prevalence,
+    )
     page = write_comparison(found, out)
     results = found.to_json()
     print(json.dumps(results, allow_nan=False)) if as_json else _print(results, page)
+
+
+def _thresholds(given: list[str], scores: list[str]) -> dict[str, float]:
+    """Thresholds by score; one that names its score goes before one for all."""
+    found: dict[str, float] = {}
+    for word in sorted(given, key=lambda word: "=" in word):
+        name, _, number = word.rpartition("=")
+        if name and name not in scores:
+            raise typer.BadParameter(f"--threshold {word}: {name} is none of the scores.")
+        try:
+            value = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"--threshold {word}: expected a number, or SCORE=NUMBER.") from None
+        if not math.isfinite(value):
+            raise typer.BadParameter(f"--threshold {word}: expected a finite number.")
+        found |= dict.fromkeys([name] if name else scores, value)
+    return {name: found[name] for name in scores if name in found}
 
 
 def _print(results: dict[str, Any], page: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dgccl.errors import StatsError
-from dgccl.evaluation import areas, calls
+from dgccl.evaluation import areas, calls, trust
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
 from dgccl.evaluation.embeddings import cosine_similarity
@@ -41,7 +41,8 @@ def evaluate(run_dir: Path) -> Results:
     comparisons = compare_models(tables, warnings)
     published, published_note = published_figures(len(tables.class_names))
     meta = describe_run(tables, confidence=CONFIDENCE)
-    results = Results(meta, models, comparisons, published, published_note, warnings)
+    decision = trust.decision_curves(tables, list(models))
+    results = Results(meta, models, comparisons, published, published_note, warnings, decision)
     write_results(results, run_dir / RESULTS_FILE)
     return results
 
@@ -81,7 +82,18 @@ def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> Model
         gate=gate_by_class(rows, tables),
         cosine=cosine_similarity(tables, model),
         multiclass=None if binary else calls.multiclass(rows, tables, model, warnings),
+        calibration={
+            pattern: trust.calibration(tables, model, pattern, warnings)
+            for pattern in _scored_patterns(tables, model)
+        },
+        conformal=trust.conformal(tables, model, _scored_patterns(tables, model), warnings),
     )
+
+
+def _scored_patterns(tables: RunTables, model: str) -> list[str]:
+    """Patterns in which a model scored test lesions, that of all modalities first."""
+    patterns = [tables.full_pattern, *tables.withheld_patterns(model)]
+    return [name for name in patterns if not tables.rows(model, split="test", pattern=name).empty]
 
 
 def _warn_of_scales(within: Figure, pooled: Figure, model: str, warnings: list[str]) -> None:

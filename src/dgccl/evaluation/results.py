@@ -1,6 +1,6 @@
 """What `results.json` holds. A figure that is not defined on the data is null, with its reason in `warnings`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -148,6 +148,103 @@ class MultiClass:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """Share of class 1 that was observed against its probability, with a band (95 % at each point).
+
+    Of more than two classes: share of right calls against the probability of the called class.
+    """
+
+    probability: list[float]
+    observed: list[float]
+    ci_low: list[float]
+    ci_high: list[float]
+    method: str
+
+
+@dataclass(frozen=True)
+class CalibrationFigures:
+    """How far probabilities can be believed as such.
+
+    Attributes:
+        brier: mean squared error; of more than two classes summed over the classes.
+        slope: 1 is perfect; below 1 the probabilities are too extreme.
+        in_the_large: log odds, 0 is perfect; below 0 the probabilities are too high.
+        ece: expected calibration error in ten bins of equal counts, its bias taken off.
+        ece_plug_in: the same as it is usually given, biased upwards.
+        ece_by_chance: what it would be on average if every probability were right.
+        bins: observed by tenths of the lesions.
+        smooth: observed as a smooth curve.
+    """
+
+    brier: Figure
+    slope: Figure
+    in_the_large: Figure
+    ece: float | None
+    ece_plug_in: float | None
+    ece_by_chance: float | None
+    bins: Observed | None
+    smooth: Observed | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration of the test lesions' probabilities, as the networks gave them and recalibrated.
+
+    Attributes:
+        temperature_by_fold: fitted on the fold's validation lesions; null where these allow none.
+        before: as the networks gave them.
+        after: with each fold's logits divided by its temperature.
+    """
+
+    temperature_by_fold: list[float | None]
+    before: CalibrationFigures
+    after: CalibrationFigures
+
+
+@dataclass(frozen=True)
+class Conformal:
+    """Prediction sets: the classes that cannot be ruled out for a lesion.
+
+    Attributes:
+        alpha: share of sets that may miss the truth.
+        by_pattern: by the modalities shown: `coverage` (sets that hold the truth), `abstained` (sets that are no
+            decision: several classes, or none), `decided_right` (of the sets of one class, those that are right).
+    """
+
+    alpha: float
+    by_pattern: dict[str, dict[str, Figure]]
+
+
+@dataclass(frozen=True)
+class Benefit:
+    """Net benefit at each threshold, with a band (95 % at each threshold)."""
+
+    estimate: list[float]
+    ci_low: list[float]
+    ci_high: list[float]
+
+
+@dataclass(frozen=True)
+class DecisionCurves:
+    """What acting on each model's recalibrated probabilities is worth, as a share of the lesions.
+
+    Attributes:
+        thresholds: probabilities at which one would act.
+        models: by model; acting on no one is worth 0.
+        treat_all: acting on everyone.
+        prevalence: share of class 1.
+        n: lesions that every model judges.
+    """
+
+    thresholds: list[float]
+    models: dict[str, Benefit]
+    treat_all: Benefit
+    prevalence: float
+    method: str
+    n: int
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """Everything measured of one model.
 
@@ -165,6 +262,8 @@ class ModelResult:
         gate: null for a model without a gate.
         cosine: null where the run kept no embeddings of two modalities.
         multiclass: null with two classes.
+        calibration: by pattern, that of all modalities first; empty in results of version 0.1.0.
+        conformal: prediction sets; null where no fold has enough validation lesions.
     """
 
     auroc: Figure
@@ -179,6 +278,8 @@ class ModelResult:
     gate: Gate | None
     cosine: Cosine | None
     multiclass: MultiClass | None = None
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    conformal: Conformal | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +343,7 @@ class Results:
     published: dict[str, Published]
     published_note: str
     warnings: list[str]
+    decision: DecisionCurves | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of `results.json`."""

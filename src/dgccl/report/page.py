@@ -14,6 +14,7 @@ from dgccl.report.published import published_table
 from dgccl.report.run_files import RunFiles, read_run
 from dgccl.report.section import Section, render_template
 from dgccl.report.style import Drawing
+from dgccl.report.trust_section import trust_section
 from dgccl.report.verdict import limitations, verdict
 
 
@@ -66,6 +67,7 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
         verdict=verdict(run),
         sections=[
             _results(run, lines),
+            trust_section(run, lines),
             _modalities(run, lines),
             _training(run, lines),
             _gallery(run, cohort),

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgccl.evaluation.score_comparison import ScoreComparison
+from dgccl.evaluation.scores.results import ScoreComparison
 from dgccl.files import write_atomically
-from dgccl.report import score_figures, style, text
+from dgccl.report import probability_figures, score_figures, score_tables, style, text
 from dgccl.report.section import Section, render_template
 from dgccl.report.sketch import Sketch, drawn, write_sketch
-from dgccl.report.style import Line
+from dgccl.report.style import Drawing, Line
 from dgccl.report.tables import Table
 
 
@@ -38,45 +38,73 @@ def write_comparison(found: ScoreComparison, folder: Path) -> Path:
 def _sketches(
     found: ScoreComparison, results: Mapping[str, Any], lines: Mapping[str, Line]
 ) -> dict[str, Sketch]:
-    percent = _percent(results)
-    sketches = {"roc": score_figures.roc(found.roc, results["auroc"], lines)}
+    percent = score_tables.percent(results)
+    sketches = [score_figures.roc(found.roc, results["auroc"], lines)]
     if results["delong"]:
-        sketches["differences"] = score_figures.differences(results["delong"], percent=percent)
+        sketches.append(score_figures.differences(results["delong"], percent=percent))
     if any(any(row["auroc"].values()) for row in results["by_site"]):
-        sketches["sites"] = score_figures.sites(results["by_site"], lines, percent=percent)
-    return sketches
+        sketches.append(score_figures.sites(results["by_site"], lines, percent=percent))
+    if results["probabilities"]:
+        sketches += _probability_sketches(results["probabilities"], lines, percent)
+    return {sketch.name: sketch for sketch in sketches}
+
+
+def _probability_sketches(found: Mapping[str, Any], lines: Mapping[str, Line], percent: str) -> list[Sketch]:
+    facts = {
+        name: {
+            "bins": one["curve"],
+            "smooth": one["smooth"],
+            "slope": one["logistic"]["slope"] if one["logistic"] else None,
+        }
+        for name, one in found["scores"].items()
+    }
+    curve = found["decision"]
+    benefits = {name: one["net_benefit"] for name, one in curve["models"].items()}
+    curve = curve | {"models": benefits, "treat_all": curve["treat_all"]["net_benefit"]}
+    return [
+        probability_figures.calibration(facts, lines, percent=percent),
+        probability_figures.decision(curve, lines),
+    ]
 
 
 def _page(results: Mapping[str, Any], sketches: Mapping[str, Sketch], lines: Mapping[str, Line]) -> str:
     meta = results["meta"]
     figures = {name: drawn(sketch) for name, sketch in sketches.items()}
+
+    def chosen(*names: str) -> tuple[Drawing, ...]:
+        return tuple(figures[name] for name in names if name in figures)
+
+    tests = score_tables.tests(results, "delong", "Paired differences") if results["delong"] else None
+    lacking = ("Nothing was compared: there is one score, or no test is defined.",)
     sections = [
         Section(
             "comparisons",
             "Comparisons",
-            drawings=tuple(figures[name] for name in ("roc", "differences") if name in figures),
-            tables=(_tests(results, "delong", "Paired differences"),) if results["delong"] else (),
-            notes=()
-            if results["delong"]
-            else ("Nothing was compared: there is one score, or no test is defined.",),
+            drawings=chosen("roc", "differences"),
+            tables=(tests,) if tests else (),
+            notes=() if tests else lacking,
         )
     ]
+    if results["calls"]:
+        sections.append(Section("calls", "Calls", tables=tuple(score_tables.calls(results))))
+    if results["probabilities"]:
+        shown = chosen("calibration", "decision")
+        sections.append(
+            Section("calibration", "Calibration", drawings=shown, tables=(score_tables.calibration(results),))
+        )
     if meta["site"] is not None:
-        sections.append(_site_section(results, figures, lines))
+        tables = tuple(score_tables.sites(results, lines))
+        sections.append(Section("sites", "Sites", drawings=chosen("sites"), tables=tables))
     sections.append(Section("provenance", "Provenance", tables=(_provenance(meta),)))
     return render_template(
         "comparison.html.j2",
         meta=meta,
         size=_size(meta),
         warnings=results["warnings"],
-        headline=_headline(results, lines),
+        headline=score_tables.headline(results, lines),
         verdict=_verdict(results),
         sections=sections,
     )
-
-
-def _percent(results: Mapping[str, Any]) -> str:
-    return f"{100 * results['meta']['confidence']:g}%"
 
 
 def _size(meta: Mapping[str, Any]) -> str:
@@ -88,82 +116,6 @@ def _size(meta: Mapping[str, Any]) -> str:
     if meta["site"] is not None:
         words += f", {text.count(meta['n_sites'], 'site')} by {meta['site']}"
     return words
-
-
-def _headline(results: Mapping[str, Any], lines: Mapping[str, Line]) -> Table:
-    rows = [
-        (name, text.estimate(results["auroc"][name]), text.estimate(results["auroc_logit"][name]))
-        for name in lines
-    ]
-    methods = text.listing(sorted({text.method_name(area["method"]) for area in results["auroc"].values()}))
-    note = (
-        f"{_percent(results)} intervals. AUC: {methods}, as R's pROC gives it where cases are independent. The "
-        "interval on the logit scale stays within 0 and 1 and is the better one at high AUC or with few cases."
-    )
-    return Table(
-        "Area under the ROC curve",
-        ("Score", "AUC", "AUC, interval on the logit scale"),
-        tuple(rows),
-        note,
-        tuple(line.color for line in lines.values()),
-    )
-
-
-def _tests(results: Mapping[str, Any], key: str, title: str) -> Table:
-    rows = [
-        (
-            f"{test['a']} {text.MINUS} {test['b']}",
-            f"{text.number(test['difference'], signed=True, digits=4)} ({text.interval(test, digits=4)})",
-            text.number(test["z"], signed=True),
-            text.p_value(test["p"]),
-            text.p_value(test["p_holm"]),
-        )
-        for test in results[key]
-    ]
-    header = ("Scores", "Difference in AUC", "z", "p", "p after Holm")
-    method = text.method_name(results[key][0]["method"])
-    return Table(
-        title,
-        header,
-        tuple(rows),
-        f"Test: {method}, two-sided. Holm's correction is over the rows of this table.",
-    )
-
-
-def _site_section(
-    results: Mapping[str, Any], figures: Mapping[str, Any], lines: Mapping[str, Line]
-) -> Section:
-    rows = [
-        (
-            row["site"],
-            f"{row['n_positive']} of {row['n']}",
-            *(text.estimate(row["auroc"][name]) for name in lines),
-        )
-        for row in results["by_site"]
-    ]
-    tables = [
-        Table(
-            "By site", ("Site", "Class 1", *(f"AUC, {name}" for name in lines)), tuple(rows), "Logit DeLong."
-        )
-    ]
-    if results["auroc_within_site"]:
-        within = [
-            (name, text.estimate(results["auroc"][name]), text.estimate(results["auroc_within_site"][name]))
-            for name in lines
-        ]
-        note = (
-            "Within sites only cases of one site are compared. Where the AUC of all cases is much higher, part of it "
-            "comes from telling sites apart that differ in how often class 1 occurs."
-        )
-        tables.append(
-            Table(
-                "All cases, and within sites", ("Score", "AUC, all", "AUC, within sites"), tuple(within), note
-            )
-        )
-    if results["delong_within_site"]:
-        tables.append(_tests(results, "delong_within_site", "Paired differences within sites"))
-    drawings = (figures["sites"],) if "sites" in figures else ()
-    return Section("sites", "Sites", drawings=drawings, tables=tuple(tables))
 
 
 def _provenance(meta: Mapping[str, Any]) -> Table:

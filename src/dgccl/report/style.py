@@ -25,7 +25,10 @@ CLASS_STYLES = (
 """Color and marker of the classes in the order of their labels; beyond these the colors come again."""
 _MORE_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 
-MODEL_LINES = {
+Dash = str | tuple[int, tuple[int, ...]]
+"""Dashes of a line as matplotlib takes them."""
+
+MODEL_LINES: dict[str, tuple[str, Dash, str]] = {
     "dgccl": ("#0072B2", "-", "o"),
     "gated_residual": ("#BB4444", "-.", "s"),
     "early_fusion": ("#33AA77", (0, (5, 1)), "^"),
@@ -39,7 +42,7 @@ MODEL_LINES = {
 }
 """Color, dashes and marker of every known model, the same in every report. Any two colors are at least 18 apart in
 CIELAB as seen with protanopia, deuteranopia and tritanopia, and have a contrast of 2.9 or more to white."""
-_MORE_LINES = (
+_MORE_LINES: tuple[tuple[str, Dash, str], ...] = (
     ("#E69F00", "-.", "s"), ("#56B4E9", (0, (5, 1)), "^"), ("#595959", "--", "v"), ("#994F7A", (0, (7, 2)), "D"),
 )  # fmt: skip
 
@@ -74,7 +77,7 @@ class Line:
     """How one model is drawn, in every figure and table."""
 
     color: str
-    dash: str | tuple[int, tuple[int, ...]]
+    dash: Dash
     marker: str
 
 
@@ -105,8 +108,8 @@ def model_lines(models: Sequence[str]) -> dict[str, Line]:
     """One line style a model: its own for the known ones, the next free one for any other."""
     others = [name for name in models if name not in MODEL_LINES]
     free = [*_MORE_LINES, *(line for name, line in MODEL_LINES.items() if name not in models)]
-    extra = {name: free[index % len(free)] for index, name in enumerate(others)}
-    return {name: Line(*(MODEL_LINES | extra)[name]) for name in models}
+    extra = {name: Line(*free[index % len(free)]) for index, name in enumerate(others)}
+    return {name: extra[name] if name in extra else Line(*MODEL_LINES[name]) for name in models}
 
 
 def class_styles(names: Sequence[str]) -> list[ClassStyle]:

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from dgccl import cli, stats
-from dgccl.evaluation.score_comparison import DRAWN_POINTS, compare_scores
-from dgccl.evaluation.score_table import read_score_table
+from dgccl.evaluation.scores.comparison import DRAWN_POINTS, compare_scores
+from dgccl.evaluation.scores.table import read_score_table
 from dgccl.report.score_comparison import write_comparison
+from dgccl.stats import calibration_slope_intercept, diagnostic_measures, mcnemar_calls, net_benefit
 
 
 def simulated(cases: int = 160) -> pd.DataFrame:
@@ -87,6 +88,86 @@ def test_page_and_files(tmp_path: Path) -> None:
     drawn = pd.read_csv(tmp_path / "out" / "roc.csv")
     curve = stats.roc_curve(table.y_true, table.scores["good"], corners_only=True)
     np.testing.assert_allclose(drawn.loc[drawn["score"] == "good", "fpr"], curve.fpr)
+
+
+def probabilities(cases: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(17)
+    y = (rng.random(cases) < 0.4).astype(int)
+    common = rng.normal(size=cases)
+    a, b = (1.0 / (1.0 + np.exp(-s * (common + rng.normal(size=cases) + 1.5 * y - 1.0))) for s in (1.0, 3.0))
+    b[:3] = 0.0, 1.0, 1.0
+    return pd.DataFrame(
+        {"y": y, "a": a, "b": b, "raw": 10.0 * common, "call": (a > 0.5) * 1.0, "id": np.arange(cases) // 2}
+    )
+
+
+def test_calls_and_calibration_are_those_of_the_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = probabilities()
+    table.to_csv(tmp_path / "t.csv", index=False)
+    words = [
+        "compare",
+        tmp_path / "t.csv",
+        "--label",
+        "y",
+        "--out",
+        tmp_path / "out",
+        "--json",
+        "--cluster",
+        "id",
+    ]
+    words += [word for name in ("a", "b", "raw", "call") for word in ("--score", name)]
+    words += ["--threshold", "a=0.6", "--threshold", "0.5", "--prevalence", "0.1"]
+    status, out = call(monkeypatch, capsys, *words)
+    assert status == 0
+    found = json.loads(out)
+    y, patient = table["y"].to_numpy(), table["id"].to_numpy()
+    a, b = table["a"].to_numpy(), table["b"].to_numpy()
+    assert found["calls"]["thresholds"] == {"a": 0.6, "b": 0.5, "raw": 0.5, "call": 0.5}
+    measures = diagnostic_measures(y, a, threshold=0.6, prevalence=0.1)
+    assert found["calls"]["measures"]["a"]["tp"] == measures.tp
+    assert measures.ppv is not None
+    assert found["calls"]["measures"]["a"]["ppv"]["ci_low"] == pytest.approx(measures.ppv.ci_low)
+    pair = found["calls"]["pairs"][0]
+    whole = mcnemar_calls(y, (a >= 0.6).astype(int), (b >= 0.5).astype(int))
+    assert (pair["a"], pair["b"], pair["accuracy"]["test"]["p"]) == ("a", "b", pytest.approx(whole.test.p))
+    sick = y == 1
+    part = mcnemar_calls(y[sick], (a[sick] >= 0.6).astype(int), (b[sick] >= 0.5).astype(int))
+    assert pair["sensitivity"]["only_a"] == part.only_a
+    assert len(found["calls"]["pairs"]) == 6
+    assert set(found["probabilities"]["scores"]) == {"a", "b"}  # neither what leaves [0, 1] nor a call
+    logistic = calibration_slope_intercept(y, a, patient=patient)
+    assert found["probabilities"]["scores"]["a"]["logistic"]["slope"]["ci_low"] == pytest.approx(
+        logistic.slope.ci_low
+    )
+    benefit = net_benefit(y, a, threshold=0.2, patient=patient, prevalence=0.1)
+    curve = found["probabilities"]["decision"]
+    assert curve["thresholds"][19] == pytest.approx(0.2)
+    assert curve["models"]["a"]["net_benefit"]["estimate"][19] == pytest.approx(benefit.estimate)
+    assert any("b is 0 or 1" in warning and "3 of 300" in warning for warning in found["warnings"])
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    for words_shown in (
+        "Calls at a threshold",
+        "Calls compared",
+        "Can the probabilities be believed?",
+        "where 10%",
+    ):
+        assert words_shown in page
+    for name in ("calibration", "decision"):
+        assert len(pd.read_csv(tmp_path / "out" / f"{name}.csv")) > 50
+
+
+@pytest.mark.parametrize("word", ["c=0.5", "high", "a=", "nan", "a=inf"])
+def test_a_wrong_threshold_is_a_wrong_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    probabilities().to_csv(tmp_path / "t.csv", index=False)
+    words = ["compare", tmp_path / "t.csv", "--label", "y", "--score", "a", "--out", tmp_path / "o", "--json"]
+    status, out = call(monkeypatch, capsys, *words, "--threshold", word)
+    assert status == 2
+    assert json.loads(out)["error"]["code"] == "wrong_command_line"
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_curve_of_very_many_cases_is_drawn_by_few_points_and_keeps_its_area(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dgccl.errors import CohortError
-from dgccl.evaluation.score_table import ScoreTable, read_score_table
+from dgccl.evaluation.scores.table import ScoreTable, read_score_table
 
 TABLE = pd.DataFrame(
     {

@@ -1,14 +1,18 @@
 """Everything that can be said of several scores of the same cases: areas, comparisons, sites, calls, calibration."""
 
 import itertools
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from dgccl import __version__, stats
 from dgccl.errors import StatsError
-from dgccl.evaluation.score_table import ScoreTable
+from dgccl.evaluation.scores.calls import compare_calls
+from dgccl.evaluation.scores.probabilities import probability_facts
+from dgccl.evaluation.scores.results import PairTest, ScoreComparison, SiteRow
+from dgccl.evaluation.scores.table import ScoreTable
+from dgccl.stats import auprc_interval, benjamini_hochberg
 
 FEW = 10
 """With fewer cases of a class than this, an interval is wide and its coverage a matter of luck."""
@@ -16,84 +20,14 @@ DRAWN_POINTS = 801
 """More points of a curve than this cannot be seen, and would make files of many megabytes."""
 
 
-@dataclass(frozen=True)
-class PairTest:
-    """One score against another on the same cases.
-
-    Attributes:
-        a: name of the first score.
-        b: name of the second.
-        difference: AUC of a minus AUC of b.
-        ci_low: lower end of the interval of the difference.
-        ci_high: upper end.
-        z: difference over its standard error.
-        p: two-sided.
-        p_holm: Holm's correction over all pairs, against any false claim.
-        method: which test.
-        n: cases behind it.
-    """
-
-    a: str
-    b: str
-    difference: float
-    ci_low: float
-    ci_high: float
-    z: float
-    p: float
-    p_holm: float
-    method: str
-    n: int
-
-
-@dataclass(frozen=True)
-class SiteRow:
-    """One site.
-
-    Attributes:
-        site: its name.
-        n: its cases.
-        n_positive: its cases of class 1.
-        auroc: of each score; None where the site leaves it undefined.
-    """
-
-    site: str
-    n: int
-    n_positive: int
-    auroc: dict[str, stats.Estimate | None]
-
-
-@dataclass(frozen=True)
-class ScoreComparison:
-    """What `dgccl compare` found.
-
-    Attributes:
-        meta: the table, its hash, its counts, the settings and the command.
-        warnings: what a reader must know before the figures.
-        auroc: by score, with DeLong's interval (by cluster where there are clusters), as R's pROC gives it.
-        auroc_logit: the same with the interval that is symmetric on the logit scale.
-        delong: every pair.
-        auroc_within_site: by score, over the pairs of cases of one site; empty without sites.
-        delong_within_site: every pair, within sites.
-        by_site: one row a site.
-        roc: points of each curve, at most a few hundred.
-    """
-
-    meta: dict[str, Any]
-    warnings: list[str]
-    auroc: dict[str, stats.Estimate]
-    auroc_logit: dict[str, stats.Estimate]
-    delong: list[PairTest]
-    auroc_within_site: dict[str, stats.Estimate]
-    delong_within_site: list[PairTest]
-    by_site: list[SiteRow]
-    roc: dict[str, dict[str, list[float]]]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; without the curves, which are for drawing."""
-        return {key: value for key, value in asdict(self).items() if key != "roc"}
-
-
-def compare_scores(table: ScoreTable, *, command: str, confidence: float = 0.95) -> ScoreComparison:
+def compare_scores(
+    table: ScoreTable,
+    *,
+    command: str,
+    confidence: float = 0.95,
+    thresholds: Mapping[str, float] | None = None,
+    prevalence: float | None = None,
+) -> ScoreComparison:
     """Compare several scores of the same cases.
 
     Areas and tests go by cluster where the table has clusters: several lesions of a patient are not several
@@ -103,9 +37,12 @@ def compare_scores(table: ScoreTable, *, command: str, confidence: float = 0.95)
         table: labels and scores.
         command: what was called, to stand beside the figures.
         confidence: nominal coverage of the intervals.
+        thresholds: by score, for calls of class 1 at score >= threshold; scores without one make no calls.
+        prevalence: share of class 1 where the scores are to be used, for predictive values and decision curves; by
+            default that of the cases.
 
     Raises:
-        StatsError: `one_class`, `too_few_cases`, `confidence_out_of_range`.
+        StatsError: `one_class`, `too_few_cases`, `confidence_out_of_range`, `prevalence_out_of_range`.
     """
     warnings: list[str] = []
     patient = None if table.cluster is None else table.cluster[1]
@@ -132,20 +69,37 @@ def compare_scores(table: ScoreTable, *, command: str, confidence: float = 0.95)
             if error.code not in ("one_class", "too_few_cases"):
                 raise
             warnings.append(f"Nothing can be compared within sites: {error.message}")
+    calls = None
+    if thresholds:
+        calls = compare_calls(table, thresholds, prevalence=prevalence, confidence=confidence)
+    likely = [name for name, score in scores.items() if _is_probability(score)]
+    probabilities = None
+    if likely:
+        probabilities = probability_facts(
+            table, likely, warnings, prevalence=prevalence, confidence=confidence
+        )
     return ScoreComparison(
-        _meta(table, command, confidence),
+        _meta(table, command, confidence, prevalence),
         [*_cautions(table, auroc), *dict.fromkeys(warnings)],
         auroc,
         areas("logit", None),
+        {name: auprc_interval(y_true, score, confidence=confidence) for name, score in scores.items()},
         delong,
         within,
         within_tests,
         by_site,
+        calls,
+        probabilities,
         {name: _curve(y_true, score) for name, score in scores.items()},
     )
 
 
-def _meta(table: ScoreTable, command: str, confidence: float) -> dict[str, Any]:
+def _is_probability(score: np.ndarray) -> bool:
+    """Whether a score lies in [0, 1] and is more than a call."""
+    return bool(score.min() >= 0.0 and score.max() <= 1.0 and len(np.unique(score)) > 2)
+
+
+def _meta(table: ScoreTable, command: str, confidence: float, prevalence: float | None) -> dict[str, Any]:
     return {
         "table": table.file,
         "sha256": table.sha256,
@@ -161,6 +115,7 @@ def _meta(table: ScoreTable, command: str, confidence: float) -> dict[str, Any]:
         "n_sites": None if table.site is None else len(np.unique(table.site[1])),
         "dropped": table.dropped,
         "confidence": confidence,
+        "prevalence": prevalence,
         "command": command,
         "dgccl_version": __version__,
     }
@@ -212,7 +167,8 @@ def _pairs(
             if error.code != "no_variance":
                 raise
             warnings.append(f"{a} against {b}: {error.message}")
-    corrected = stats.holm(np.array([test.p for test in found.values()], dtype=np.float64))
+    p = np.array([test.p for test in found.values()], dtype=np.float64)
+    corrected = zip(stats.holm(p), benjamini_hochberg(p), strict=True)
     return [
         PairTest(
             a,
@@ -223,10 +179,11 @@ def _pairs(
             test.z,
             test.p,
             float(p_holm),
+            float(p_bh),
             test.method,
             test.n,
         )
-        for ((a, b), test), p_holm in zip(found.items(), corrected, strict=True)
+        for ((a, b), test), (p_holm, p_bh) in zip(found.items(), corrected, strict=True)
     ]
 
 

@@ -1,0 +1,172 @@
+"""Figures of scores that are probabilities: calibration and decision curves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from dgccl.report import style, text
+from dgccl.report.figures import CHANCE_LINE, LEGEND_INSIDE, WIDTH_IN, roc_height_in
+from dgccl.report.sketch import Sketch
+from dgccl.report.style import Line
+
+BANDED = 3
+"""With more curves than this their bands hide each other and are left out of the figure; the data hold them."""
+
+
+def calibration(
+    scores: Mapping[str, Mapping[str, Any]],
+    lines: Mapping[str, Line],
+    *,
+    percent: str,
+    called: Callable[[str], str] = str,
+    axes_words: tuple[str, str] = ("Probability of class 1", "Share of class 1"),
+) -> Sketch:
+    """Observed share of class 1 against probability: smooth curves with bands, bins with their intervals.
+
+    Args:
+        scores: of each score `bins` and `smooth` (each with probability, observed, ci_low, ci_high, or None) and its
+            `slope` (an estimate, or None).
+        lines: how each score is drawn.
+        percent: nominal coverage, in words.
+        called: what a score is called.
+        axes_words: what is across and what is up.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], **CHANCE_LINE)
+        for name, found in scores.items():
+            line, smooth, bins = lines[name], found["smooth"], found["bins"]
+            if smooth:
+                axes.plot(
+                    smooth["probability"],
+                    smooth["observed"],
+                    color=line.color,
+                    linestyle=line.dash,
+                    linewidth=1.8,
+                )
+                if len(scores) <= BANDED:
+                    axes.fill_between(
+                        smooth["probability"], smooth["ci_low"], smooth["ci_high"], color=line.color, alpha=0.13,
+                        linewidth=0,
+                    )  # fmt: skip
+            if not bins:
+                continue
+            errors = [
+                [value - low for value, low in zip(bins["observed"], bins["ci_low"], strict=True)],
+                [high - value for value, high in zip(bins["observed"], bins["ci_high"], strict=True)],
+            ]
+            axes.errorbar(
+                bins["probability"], bins["observed"], yerr=errors, linestyle="none", marker=line.marker,
+                markersize=4.5, color=line.color, elinewidth=0.9, label=called(name),
+                clip_on=False,
+            )  # fmt: skip
+        across, up = axes_words
+        axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axes.set_aspect("equal")
+        axes.grid(color=style.RULE, linewidth=0.6)
+        if len(scores) <= LEGEND_INSIDE:
+            axes.legend(loc="upper left")
+        else:
+            figure.legend(loc="outside lower left")
+
+    said = "; ".join(
+        f"{called(name)}: slope {text.estimate(found['slope'])}" for name, found in scores.items()
+    )
+    return Sketch(
+        "calibration",
+        draw,
+        WIDTH_IN,
+        roc_height_in(len(scores)),
+        f"Calibration. {said}.",
+        f"{axes_words[1]} against probability. Lines: smooth (spline) with {percent} bands; marks: tenths of the cases "
+        "with Wilson intervals. Dotted: perfect.",
+        pd.concat([_calibration_data(name, found) for name, found in scores.items()], ignore_index=True),
+    )
+
+
+def _calibration_data(name: str, found: Mapping[str, Any]) -> pd.DataFrame:
+    columns = ("probability", "observed", "ci_low", "ci_high")
+    parts = {"bin": found["bins"], "smooth": found["smooth"]}
+    empty = pd.DataFrame(columns=["score", "kind", *columns])
+    tables = [
+        pd.DataFrame({"score": name, "kind": kind, **{column: part[column] for column in columns}})
+        for kind, part in parts.items()
+        if part
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else empty
+
+
+def decision(
+    curve: Mapping[str, Any], lines: Mapping[str, Line], *, called: Callable[[str], str] = str
+) -> Sketch:
+    """Net benefit of acting on each score, beside acting on everyone and on no one.
+
+    Args:
+        curve: `thresholds`, `prevalence`, and net benefits (estimate, ci_low, ci_high) of the `models` and of
+            `treat_all`.
+        lines: how each score is drawn.
+        called: what a score is called.
+    """
+    thresholds, models = curve["thresholds"], curve["models"]
+    everyone = curve["treat_all"]["estimate"]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.plot(thresholds, everyone, color=style.MUTED, linewidth=1.0, label="act on everyone")
+        axes.axhline(0.0, **CHANCE_LINE)
+        for name, net in models.items():
+            line = lines[name]
+            axes.plot(
+                thresholds, net["estimate"], color=line.color, linestyle=line.dash, linewidth=1.8,
+                label=called(name),
+            )  # fmt: skip
+            if len(models) <= BANDED:
+                axes.fill_between(
+                    thresholds, net["ci_low"], net["ci_high"], color=line.color, alpha=0.13, linewidth=0
+                )
+        top = max(max(net["estimate"]) for net in models.values())
+        top = max(top, curve["prevalence"])
+        axes.set(
+            xlabel="Probability at which one would act",
+            ylabel="Net benefit",
+            xlim=(0, 1),
+            ylim=(-0.25 * top, 1.1 * top),
+        )
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.grid(color=style.RULE, linewidth=0.6)
+        if len(models) <= LEGEND_INSIDE:
+            axes.legend(loc="upper right")
+        else:
+            figure.legend(loc="outside lower left")
+
+    said = "; ".join(f"{called(name)}: {_at(thresholds, net, 0.2)}" for name, net in models.items())
+    return Sketch(
+        "decision",
+        draw,
+        WIDTH_IN,
+        roc_height_in(len(models)) - 0.6,
+        f"Decision curves. Net benefit at a threshold of 20%: {said}.",
+        f"Net benefit at a share of class 1 of {text.number(curve['prevalence'])}, of the cases; dotted: act on no "
+        "one. It counts only if the probabilities are calibrated.",
+        _decision_data(curve),
+    )
+
+
+def _at(thresholds: Sequence[float], net: Mapping[str, Any], threshold: float) -> str:
+    place = min(range(len(thresholds)), key=lambda index: abs(thresholds[index] - threshold))
+    return text.estimate({key: net[key][place] for key in ("estimate", "ci_low", "ci_high")})
+
+
+def _decision_data(curve: Mapping[str, Any]) -> pd.DataFrame:
+    parts = {**curve["models"], "act on everyone": curve["treat_all"]}
+    return pd.concat(
+        [
+            pd.DataFrame({"score": name, "threshold": curve["thresholds"], **net})
+            for name, net in parts.items()
+        ],
+        ignore_index=True,
+    )
