@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from dgccl import stats
 from dgccl.errors import StatsError
@@ -94,6 +95,67 @@ def _partial(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -
     )
 
 
+def _ends(*found: stats.Estimate) -> tuple[float, ...]:
+    return tuple(value for e in found for value in (e.estimate, e.ci_low, e.ci_high))
+
+
+def _slope(*, intercept: bool = False) -> Metric:
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        found = stats.calibration_slope_intercept(y, expit(a), patient=patient)
+        return _ends(found.intercept if intercept else found.slope)
+
+    return metric
+
+
+def _benefit_difference(
+    y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray
+) -> tuple[float, ...]:
+    found = stats.net_benefit_difference(y, expit(a), expit(b), threshold=0.5, patient=patient)
+    return found.difference, found.ci_low, found.ci_high, found.z, found.p
+
+
+def _calibration_error(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    found = stats.expected_calibration_error(y, expit(a), seed=1, bins=5, draws=50)
+    return found.plug_in, found.debiased, found.if_calibrated
+
+
+def _smooth(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    grid = np.array([0.3, 0.5, 0.7])
+    return tuple(stats.smooth_calibration(y, expit(a), knots=3, grid=grid, patient=patient).ci_low)
+
+
+def _parts(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    found = stats.brier_parts(y, expit(a))
+    return found.reliability, found.resolution
+
+
+OF_PROBABILITIES: dict[str, Metric] = {
+    "brier_score": lambda y, a, b, patient: _ends(stats.brier_score(y, expit(a), patient=patient)),
+    "brier_skill": lambda y, a, b, patient: _ends(stats.brier_skill(y, expit(a), patient=patient)),
+    "log_loss": lambda y, a, b, patient: _ends(stats.log_loss(y, expit(a), patient=patient)),
+    "brier_parts": _parts,
+    "spiegelhalter": lambda y, a, b, patient: (stats.spiegelhalter_test(y, expit(a)).z,),
+    "calibration_slope": _slope(),
+    "calibration_intercept": _slope(intercept=True),
+    "calibration_distances": lambda y, a, b, patient: (
+        stats.calibration_distances(y, expit(a), knots=3).mean,
+    ),
+    "smooth_calibration": _smooth,
+    "expected_calibration_error": _calibration_error,
+    "fit_temperature": lambda y, a, b, patient: (stats.fit_temperature(y, a).temperature,),
+    "fit_platt": lambda y, a, b, patient: (stats.fit_platt(y, a).slope,),
+    "fit_isotonic": lambda y, a, b, patient: tuple(np.sort(stats.fit_isotonic(y, a).apply(a))),
+    "fit_conformal": lambda y, a, b, patient: (
+        stats.fit_conformal(y, expit(a), alpha=0.2).thresholds[0][0] or np.inf,
+    ),
+    "net_benefit": lambda y, a, b, patient: _ends(
+        stats.net_benefit(y, expit(a), threshold=0.5, patient=patient)
+    ),
+    "net_benefit_difference": _benefit_difference,
+}
+"""Metrics that depend on the scores themselves, not on their order alone: the scores here are log odds."""
+
+
 METRICS: dict[str, Metric] = {
     "auroc": lambda y, a, b, patient: (stats.auroc(y, a),),
     "delong": _interval(),
@@ -122,11 +184,16 @@ METRICS: dict[str, Metric] = {
 }
 
 
-@pytest.mark.parametrize("name", METRICS)
+ALL_METRICS = METRICS | OF_PROBABILITIES
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
 def test_order_of_cases(name: str) -> None:
     order = np.random.default_rng(1).permutation(N)
-    expected = METRICS[name](Y, A, B, PATIENT)
-    assert METRICS[name](Y[order], A[order], B[order], PATIENT[order]) == pytest.approx(expected, abs=1e-12)
+    expected = ALL_METRICS[name](Y, A, B, PATIENT)
+    assert ALL_METRICS[name](Y[order], A[order], B[order], PATIENT[order]) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,14 +215,51 @@ OF_ONE_CLASS = (
     "diagnostic_measures",
     "auprc",
     "partial_auroc",
+    "calibration_intercept",
+    "smooth_calibration",
+    "expected_calibration_error",
+    "fit_isotonic",
+    "net_benefit",
+    "net_benefit_difference",
 )
 """Metrics that speak of class 1, or of calls of it: with the classes swapped they are others."""
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name not in OF_ONE_CLASS])
+@pytest.mark.parametrize("name", [name for name in ALL_METRICS if name not in OF_ONE_CLASS])
 def test_swapping_labels_and_sign(name: str) -> None:
-    expected = METRICS[name](Y, A, B, PATIENT)
-    assert METRICS[name](1 - Y, -A, -B, PATIENT) == pytest.approx(expected, abs=1e-12)
+    expected = ALL_METRICS[name](Y, A, B, PATIENT)
+    assert ALL_METRICS[name](1 - Y, -A, -B, PATIENT) == pytest.approx(expected, abs=1e-12)
+
+
+REPEATED = {
+    "auroc": 1,
+    "clustered_delong": None,
+    "clustered_paired_delong": None,
+    "clustered_unpaired_delong": None,
+    "partial_auroc": None,
+    "auprc": 1,
+    "brier_score": None,
+    "brier_skill": None,
+    "log_loss": None,
+    "brier_parts": None,
+    "fit_temperature": None,
+    "fit_platt": None,
+    "net_benefit": None,
+    "net_benefit_difference": None,
+    "calibration_slope": 1,
+    "roc_curve": None,
+    "diagnostic_measures": 1,
+}
+"""Metrics that do not change when every case stands there twice, with its patient: all of their figures (None), or only
+the estimate, the interval being one that takes cases as independent."""
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_every_case_twice_is_a_weight_of_two(name: str) -> None:
+    figures = REPEATED[name]
+    expected = ALL_METRICS[name](Y, A, B, PATIENT)[:figures]
+    twice = ALL_METRICS[name](*(np.repeat(values, 2) for values in (Y, A, B, PATIENT)))[:figures]
+    assert twice == pytest.approx(expected, abs=1e-9)
 
 
 def test_swapping_labels_alone_mirrors_the_area() -> None:
@@ -168,12 +272,12 @@ def test_swapping_labels_alone_mirrors_the_area() -> None:
     assert (swapped.difference, swapped.p) == pytest.approx((-pair.difference, pair.p), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", ALL_METRICS)
 def test_types_of_labels_and_scores(name: str) -> None:
-    expected = METRICS[name](Y, A, B, PATIENT)
+    expected = ALL_METRICS[name](Y, A, B, PATIENT)
     ids = PATIENT.astype(np.int32)
     for labels in (Y.astype(bool), Y.astype(float), Y.astype(np.uint8)):
-        assert METRICS[name](labels, A, B, ids) == pytest.approx(expected, abs=1e-12)
+        assert ALL_METRICS[name](labels, A, B, ids) == pytest.approx(expected, abs=1e-12)
 
 
 NAN = np.where(np.arange(N) == 3, np.nan, A)
