@@ -11,6 +11,8 @@ from dgccl.cli.app import app
 from dgccl.cli.options import DataKindOption, JsonOption, progress_bars
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dgccl.cohort import Cohort
 
 
@@ -79,20 +81,49 @@ def train(
 @app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="Run folder that `dgccl train` wrote.")],
+    cohort_dir: Annotated[
+        Path | None, typer.Option("--cohort", help="Cohort folder or CSV, if it has moved since training.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute every figure from the predictions and write results.json.
+
+    Where the cohort has the columns that they need, the published nodule models (Mayo, Herder, Brock) stand beside.
 
     Example: `dgccl evaluate runs/mine --json`
     """
     from dgccl.evaluation import evaluate as run_evaluate
 
-    run_evaluate(run_dir)
+    run_evaluate(run_dir, lesions=_lesions_of(run_dir, moved_to=cohort_dir))
     results = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(results))
     else:
         _print_headline(results)
+
+
+def _lesions_of(run_dir: Path, *, moved_to: Path | None) -> "pd.DataFrame | None":
+    """The lesions of the run's cohort; None, and said so, where it is not at hand or has changed."""
+    from dgccl.errors import CohortError, DgcclError
+
+    try:
+        cohort = _cohort_of(run_dir, moved_to=moved_to)
+        trained = json.loads((run_dir / "run.json").read_text(encoding="utf-8")).get("cohort_sha256")
+        if cohort.sha256 == trained:
+            return cohort.lesions
+        raise CohortError(
+            "cohort_changed",
+            "The cohort is not the one that the run was trained on.",
+            remedy="Give the cohort folder that the run was trained on, unchanged.",
+        )
+    except DgcclError:
+        if moved_to is not None:
+            raise
+    print(
+        "! The run's cohort is not at hand or has changed: no published nodule model is computed (--cohort FOLDER).",
+        file=sys.stderr,
+    )
+    return None
 
 
 def _print_headline(results: dict[str, Any]) -> None:

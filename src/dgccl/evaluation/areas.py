@@ -104,12 +104,17 @@ def drop(both: pd.DataFrame, columns: list[str], what: str, warnings: list[str])
     return Drop(found.difference, found.ci_low, found.ci_high, found.method, found.n, found.p)
 
 
+def first_model(tables: RunTables) -> str:
+    """The model that others are held against: DG-CCL, or without it the run's first."""
+    return "dgccl" if "dgccl" in tables.models else tables.models[0]
+
+
 def compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
     """The method against every other model (without it, the first model), with Holm's correction.
 
     Two models are compared on the lesions that both judge: all of them, unless one reads a single modality.
     """
-    first, columns = "dgccl" if "dgccl" in tables.models else tables.models[0], tables.score_columns
+    first, columns = first_model(tables), tables.score_columns
     rows = {name: tables.rows(name, split="test", pattern=tables.full_pattern) for name in tables.models}
     found = {}
     for other in tables.models:

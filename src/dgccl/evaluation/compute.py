@@ -7,6 +7,7 @@ import pandas as pd
 from dgccl.errors import StatsError
 from dgccl.evaluation import areas, calls, trust
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
+from dgccl.evaluation.clinical_models import clinical_models
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
 from dgccl.evaluation.embeddings import cosine_similarity
 from dgccl.evaluation.gate import gate_by_class
@@ -20,7 +21,7 @@ SCALE_TOLERANCE = 0.05
 """Difference of the AUC within folds and over pooled scores that is worth a warning."""
 
 
-def evaluate(run_dir: Path) -> Results:
+def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
     """Compute all figures of a trained run and write them to `results.json`.
 
     Test lesions are only ever scored: thresholds come from the validation lesions of each fold. AUROCs compare
@@ -29,6 +30,7 @@ def evaluate(run_dir: Path) -> Results:
 
     Args:
         run_dir: folder that `dgccl train` finished.
+        lesions: lesion table of the run's cohort; without it no published nodule model is computed.
 
     Raises:
         TrainingError: a file of the run is missing, damaged or contradicts another; `results.json` stays as it was.
@@ -42,7 +44,8 @@ def evaluate(run_dir: Path) -> Results:
     published, published_note = published_figures(len(tables.class_names))
     meta = describe_run(tables, confidence=CONFIDENCE)
     decision = trust.decision_curves(tables, list(models))
-    results = Results(meta, models, comparisons, published, published_note, warnings, decision)
+    clinical = None if lesions is None else clinical_models(tables, lesions, warnings)
+    results = Results(meta, models, comparisons, published, published_note, warnings, decision, clinical)
     write_results(results, run_dir / RESULTS_FILE)
     return results
 

@@ -299,6 +299,41 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class ClinicalModel:
+    """A published model of the chance of malignancy, computed from the cohort's columns.
+
+    Attributes:
+        lacking: columns that the cohort does not have; empty where the model was computed, or where too few lesions
+            have a value in every column (a warning says so).
+        auroc: of the test lesions that have every value.
+        calibration: of its probabilities as published.
+        difference: AUC of the run's first model minus that of this one, on the lesions that both judge.
+    """
+
+    name: str
+    title: str
+    source: str
+    lacking: list[str]
+    auroc: Figure | None
+    calibration: CalibrationFigures | None
+    difference: Comparison | None
+
+
+@dataclass(frozen=True)
+class ClinicalModels:
+    """Published models beside the run's first model.
+
+    Attributes:
+        beside: name of that model.
+        decision: decision curves on the lesions that all of them judge.
+    """
+
+    beside: str
+    models: list[ClinicalModel]
+    decision: DecisionCurves | None
+
+
+@dataclass(frozen=True)
 class Published:
     """A published figure of the method, on another data set; ends of the interval where one was published."""
 
@@ -344,6 +379,7 @@ class Results:
     published_note: str
     warnings: list[str]
     decision: DecisionCurves | None = None
+    clinical: ClinicalModels | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of `results.json`."""

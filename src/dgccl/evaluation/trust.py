@@ -1,6 +1,6 @@
 """How far a run's probabilities can be believed: calibration, prediction sets, and what acting on them is worth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,12 +65,16 @@ def calibration(tables: RunTables, model: str, pattern: str, warnings: list[str]
     found = recalibrate(tables, model, pattern, warnings=warnings)
     shown = "" if pattern == tables.full_pattern else f" with {pattern} only"
     before, after = (
-        _figures(found.rows, matrix, f"{model}{shown}", warnings) for matrix in (found.raw, found.calibrated)
+        calibration_figures(found.rows, matrix, f"{model}{shown}", warnings)
+        for matrix in (found.raw, found.calibrated)
     )
     return Calibration(found.temperature_by_fold, before, after)
 
 
-def _figures(rows: pd.DataFrame, matrix: np.ndarray, what: str, warnings: list[str]) -> CalibrationFigures:
+def calibration_figures(
+    rows: pd.DataFrame, matrix: np.ndarray, what: str, warnings: list[str]
+) -> CalibrationFigures:
+    """Calibration of probabilities of every class, (n, C), of predictions with y_true and patient_id."""
     y_true, patient = rows["y_true"].to_numpy(), rows["patient_id"].to_numpy().astype(str)
     if matrix.shape[1] == 2:
         outcome, probability = y_true, matrix[:, 1]
@@ -220,12 +224,17 @@ def decision_curves(tables: RunTables, models: Sequence[str]) -> DecisionCurves 
     first = next(iter(ordered.values()))
     if first["y_true"].nunique() < 2:
         return None
+    return decision_of(first, {name: table["probability"].to_numpy() for name, table in ordered.items()})
+
+
+def decision_of(rows: pd.DataFrame, probabilities: Mapping[str, np.ndarray]) -> DecisionCurves:
+    """Decision curves of named probabilities of class 1, (n,), of predictions with y_true and patient_id."""
     curve = decision_curve(
-        first["y_true"].to_numpy(),
-        {name: table["probability"].to_numpy() for name, table in ordered.items()},
+        rows["y_true"].to_numpy(),
+        dict(probabilities),
         thresholds=DECISION_THRESHOLDS,
         confidence=CONFIDENCE,
-        patient=first["patient_id"].to_numpy().astype(str),
+        patient=rows["patient_id"].to_numpy().astype(str),
     )
     return DecisionCurves(
         curve.thresholds.tolist(),

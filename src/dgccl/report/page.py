@@ -8,6 +8,7 @@ from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
 from dgccl.report import class_figures, class_tables, figures, inner_figures, qc, style, tables, text
+from dgccl.report.clinical_section import clinical_section
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
 from dgccl.report.gallery import build_gallery
 from dgccl.report.published import published_table
@@ -68,6 +69,7 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
         sections=[
             _results(run, lines),
             trust_section(run, lines),
+            clinical_section(run),
             _modalities(run, lines),
             _training(run, lines),
             _gallery(run, cohort),

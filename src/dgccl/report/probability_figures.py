@@ -101,7 +101,11 @@ def _calibration_data(name: str, found: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def decision(
-    curve: Mapping[str, Any], lines: Mapping[str, Line], *, called: Callable[[str], str] = str
+    curve: Mapping[str, Any],
+    lines: Mapping[str, Line],
+    *,
+    called: Callable[[str], str] = str,
+    name: str = "decision",
 ) -> Sketch:
     """Net benefit of acting on each score, beside acting on everyone and on no one.
 
@@ -110,6 +114,7 @@ def decision(
             `treat_all`.
         lines: how each score is drawn.
         called: what a score is called.
+        name: of the figure.
     """
     thresholds, models = curve["thresholds"], curve["models"]
     everyone = curve["treat_all"]["estimate"]
@@ -118,11 +123,11 @@ def decision(
         axes = figure.add_subplot()
         axes.plot(thresholds, everyone, color=style.MUTED, linewidth=1.0, label="act on everyone")
         axes.axhline(0.0, **CHANCE_LINE)
-        for name, net in models.items():
-            line = lines[name]
+        for model, net in models.items():
+            line = lines[model]
             axes.plot(
                 thresholds, net["estimate"], color=line.color, linestyle=line.dash, linewidth=1.8,
-                label=called(name),
+                label=called(model),
             )  # fmt: skip
             if len(models) <= BANDED:
                 axes.fill_between(
@@ -143,9 +148,9 @@ def decision(
         else:
             figure.legend(loc="outside lower left")
 
-    said = "; ".join(f"{called(name)}: {_at(thresholds, net, 0.2)}" for name, net in models.items())
+    said = "; ".join(f"{called(model)}: {_at(thresholds, net, 0.2)}" for model, net in models.items())
     return Sketch(
-        "decision",
+        name,
         draw,
         WIDTH_IN,
         roc_height_in(len(models)) - 0.6,
