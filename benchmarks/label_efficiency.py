@@ -29,10 +29,10 @@ from dgccl import stats
 from dgccl.benchmark.bank import BankPlan, PoseBank, draw_bank
 from dgccl.benchmark.jobs import score_bank
 from dgccl.benchmark.settings import BenchmarkConfig, identity, load_benchmark, method_experiment
-from dgccl.cohort import Split
 from dgccl.config import ExperimentConfig
 from dgccl.files import write_atomically
 from dgccl.fold_data import FoldData
+from dgccl.folds import Split
 from dgccl.lightning_fold import fit_fold, initial_network
 from dgccl.lightning_state import quiet_lightning
 from dgccl.model import load_weights, save_weights

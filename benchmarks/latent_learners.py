@@ -19,7 +19,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from dgccl import stats
 from dgccl.benchmark.latents import latent_config, latent_images, latent_scores
-from dgccl.cohort import Split
+from dgccl.folds import Split
 from dgccl.phantom.law import TYPES, log_likelihood_ratio, sample_lesions
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from dgccl.cohort import Cohort, Split, open_cohort
+from dgccl.cohort import Cohort, open_cohort
 from dgccl.config import ExperimentConfig, load_config
 from dgccl.dataset import LesionImages, choose_quantities, load_images, model_inputs
 from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.folds import Split
 from dgccl.lightning_fold import fit_fold
 
 TRAINING, VALIDATION = 102, 26

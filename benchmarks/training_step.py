@@ -23,10 +23,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from dgccl.cohort import Split
 from dgccl.config import ExperimentConfig, load_config
 from dgccl.dataset import LesionImages
 from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.folds import Split
 from dgccl.lightning_fold import FoldModule, initial_network
 from dgccl.model import training_loss
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgccl.cohort import open_cohort, split_folds
+from dgccl.cohort import open_cohort
 from dgccl.errors import CohortError
+from dgccl.folds import split_folds
 
 
 def table(labels: list[int], *, lesions_each: int = 1) -> pd.DataFrame:

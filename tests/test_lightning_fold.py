@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from dgccl.benchmark.latents import latent_config, latent_images
-from dgccl.cohort import Split
 from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.folds import Split
 from dgccl.lightning_fold import fit_fold
 from dgccl.phantom.law import sample_lesions
 from dgccl.training import quiet_lightning

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dgccl.cohort import Cohort, patient_classes, split_folds
+from dgccl.cohort import Cohort
 from dgccl.config import FUSION_MODELS, ExperimentConfig, ModelConfig, load_config
 from dgccl.dataset import load_images
 from dgccl.errors import CohortError, ConfigError, TrainingError
 from dgccl.evaluation import evaluate
+from dgccl.folds import patient_classes, split_folds
 from dgccl.predict import Predictor
 from dgccl.prediction_table import prediction_rows
 from dgccl.report import write_report

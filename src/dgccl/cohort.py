@@ -1,4 +1,4 @@
-"""A cohort on disk: one table row a lesion, its arrays, the decisions that made it, and its folds.
+"""A cohort on disk: one table row a lesion, its arrays, and the decisions that made it.
 
 Layout of a cohort folder: `lesions.csv`, `qc.csv`, `manifest.json`, `arrays/<lesion_id>.safetensors`. Values without
 images need no folder: `dgccl.table_cohort` opens a CSV file as a cohort.
@@ -7,15 +7,12 @@ images need no folder: `dgccl.table_cohort` opens a CSV file as a cohort.
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Int64
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
@@ -118,20 +115,6 @@ class Cohort:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Row indices into the lesion table of one cross-validation fold."""
-
-    fold: int
-    train: Int64[np.ndarray, "train"]
-    validation: Int64[np.ndarray, "validation"]
-    test: Int64[np.ndarray, "test"]
-
-    def items(self) -> list[tuple[str, Int64[np.ndarray, "n"]]]:
-        """(split name, row indices) of the three splits."""
-        return [(item.name, getattr(self, item.name)) for item in fields(self)[1:]]
-
-
 def open_cohort(folder: Path) -> Cohort:
     """Open a cohort folder that `dgccl ingest` wrote.
 
@@ -177,92 +160,3 @@ def open_cohort(folder: Path) -> Cohort:
 
 def _other_images(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(image["name"] for image in manifest.get("settings", {}).get("images", ()))
-
-
-def patient_classes(lesions: pd.DataFrame) -> pd.Series:
-    """The class that each patient counts as where folds are made; it matters where a patient has several.
-
-    Of two classes it is the higher label, so that one malignant lesion makes a patient malignant. More classes have
-    no order of that kind: a patient counts as its rarest class, the one that the fewest patients have (of equally
-    rare ones the higher label), since that is the one that a fold could lack.
-
-    Args:
-        lesions: table with `patient_id` and `label`.
-
-    Returns:
-        Label by patient_id, in the order of the ids.
-    """
-    pairs = lesions[["patient_id", "label"]].drop_duplicates()
-    spread = pairs["label"].value_counts()
-    if len(spread) <= 2:
-        return lesions.groupby("patient_id")["label"].max().sort_index()
-    by_rarity = sorted(spread.index, key=lambda label: (-spread[label], label))
-    rank = pairs["label"].map({label: place for place, label in enumerate(by_rarity)})
-    rarest = rank.groupby(pairs["patient_id"]).max().sort_index()
-    return rarest.map(dict(enumerate(by_rarity))).rename("label")
-
-
-def split_folds(lesions: pd.DataFrame, *, folds: int, validation_fraction: float, seed: int) -> list[Split]:
-    """Cross-validation folds that keep a patient's lesions together and the classes in proportion.
-
-    A patient counts as one class, see `patient_classes`. Each test fold gets every class; within the rest, a share
-    of the patients of each class, at least one, validates.
-
-    Args:
-        lesions: table with `patient_id` and `label`.
-        folds: number of folds.
-        validation_fraction: share of a fold's non-test patients that validates.
-        seed: seed of the shuffle.
-
-    Raises:
-        CohortError: one class only, fewer patients than folds, or a class too small to be in every split.
-    """
-    from sklearn.model_selection import StratifiedKFold  # slow to import, and ingestion does not need it
-
-    patients = patient_classes(lesions)
-    counts = patients.value_counts()
-    if len(counts) < 2:
-        raise CohortError(
-            "one_class",
-            f"All {len(patients)} patients have one and the same label: there is nothing to tell apart.",
-            remedy="Check the label column; at least two classes are needed.",
-        )
-    if len(patients) < folds:
-        raise CohortError(
-            "fewer_patients_than_folds",
-            f"{len(patients)} patients cannot fill {folds} folds.",
-            remedy="Lower `folds` in the configuration or add patients.",
-        )
-    counts = counts.reindex(sorted(lesions["label"].unique()), fill_value=0)
-    smallest = int(counts.min())
-    # The largest test fold takes the rounded-up share; two must be left, to train and to validate.
-    needed = next(n for n in count(folds) if n - -(-n // folds) >= 2)
-    if smallest < needed:
-        raise CohortError(
-            "class_too_small",
-            f"Class {counts.idxmin()} has {smallest} patients; {folds} folds need each class in training, "
-            f"validation and test, so at least {needed}.",
-            remedy="Lower `folds` in the configuration or add patients of that class.",
-        )
-    rng = np.random.default_rng(seed)
-    outer = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    splits = []
-    for fold, (rest, test) in enumerate(outer.split(patients.index, patients.to_numpy())):
-        validation = _pick_validation(patients.to_numpy()[rest], validation_fraction, rng)
-        parts = (rest[~validation], rest[validation], test)
-        rows = [
-            np.flatnonzero(lesions["patient_id"].isin(patients.index[part]).to_numpy()).astype(np.int64)
-            for part in parts
-        ]
-        splits.append(Split(fold, *rows))
-    return splits
-
-
-def _pick_validation(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Boolean choice of validation patients: of each class its share, at least one, never all."""
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = int(np.clip(round(fraction * len(members)), 1, len(members) - 1))
-        chosen[rng.permutation(members)[:count]] = True
-    return chosen

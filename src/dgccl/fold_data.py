@@ -11,9 +11,9 @@ from jaxtyping import Bool, Int64
 from torch import Generator, Tensor
 
 from dgccl.augmentation import random_poses
-from dgccl.cohort import Split
 from dgccl.config import ExperimentConfig
 from dgccl.dataset import LesionImages, model_inputs
+from dgccl.folds import Split
 from dgccl.model import Classifier
 from dgccl.model.baselines import LateFusion
 from dgccl.model.factory import fit_tables

@@ -25,10 +25,11 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
 from dgccl import __version__
-from dgccl.cohort import Cohort, Split
+from dgccl.cohort import Cohort
 from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
 from dgccl.files import write_atomically
+from dgccl.folds import Split
 
 PACKAGES = (
     "torch",

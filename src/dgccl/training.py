@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from jaxtyping import Float32
 
-from dgccl.cohort import Cohort, Split, split_folds
+from dgccl.cohort import Cohort
 from dgccl.config import SINGLE, ExperimentConfig, TrainingConfig
 from dgccl.dataset import LesionImages, choose_quantities, load_images
 from dgccl.errors import CohortError
 from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.folds import Split, split_folds
 from dgccl.lightning_fold import fit_fold, initial_network
 from dgccl.lightning_state import quiet_lightning
 from dgccl.model import save_weights
@@ -75,6 +76,7 @@ def train(
         folds=training.folds,
         validation_fraction=training.validation_fraction,
         seed=config.seed,
+        by=training.fold_by,
     )
     quantities = choose_quantities(cohort.lesions, config.modalities)
     begun = open_start(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dgccl.benchmark.latents import latent_config, latent_images, latent_scores, study_latents
-from dgccl.cohort import Split
+from dgccl.folds import Split
 from dgccl.phantom.law import LesionLaw, sample_lesions
 from dgccl.stats import delong_paired
 

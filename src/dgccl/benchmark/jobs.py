@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from dgccl.benchmark.bank import BankPlan, PoseBank
 from dgccl.benchmark.settings import BenchmarkConfig, Method, identity, method_experiment
-from dgccl.cohort import Split
 from dgccl.config import SINGLE, ExperimentConfig
 from dgccl.files import write_atomically
 from dgccl.fold_data import FoldData
+from dgccl.folds import Split
 from dgccl.lightning_fold import fit_fold
 from dgccl.model.cost import measure_cost
 from dgccl.predict import modality_patterns

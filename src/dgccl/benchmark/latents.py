@@ -16,10 +16,10 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from dgccl import stats
-from dgccl.cohort import Split
 from dgccl.config import ExperimentConfig
 from dgccl.dataset import LesionImages
 from dgccl.fold_data import FoldData, PosedLesions
+from dgccl.folds import Split
 from dgccl.lightning_fold import fit_fold
 from dgccl.phantom.law import TYPES, VIEWS, LesionLaw, log_likelihood_ratio, sample_lesions
 from dgccl.predict import Predictor

@@ -21,7 +21,8 @@ class TrainingConfig(Settings):
     """Cross-validation and optimization.
 
     Attributes:
-        folds: of the cross-validation.
+        folds: of the cross-validation; by site, as many as there are sites.
+        fold_by: what a test fold is made of: patients of every class, or one whole site that its network never saw.
         validation_fraction: share of a fold's other lesions that validates.
         epochs: passes over the training lesions, at most.
         batch_size: lesions a step.
@@ -34,6 +35,7 @@ class TrainingConfig(Settings):
     """
 
     folds: Annotated[int, Field(ge=2)] = 5
+    fold_by: Literal["patient", "site"] = "patient"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     epochs: PositiveInt = 20
     batch_size: Annotated[int, Field(ge=2)] = 16
