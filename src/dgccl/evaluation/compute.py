@@ -6,17 +6,20 @@ import pandas as pd
 
 from dgccl.errors import StatsError
 from dgccl.evaluation import areas, calls, trust
+from dgccl.evaluation.acquisition import acquisitions
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
 from dgccl.evaluation.clinical_models import clinical_models
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
 from dgccl.evaluation.embeddings import cosine_similarity
 from dgccl.evaluation.gate import gate_by_class
 from dgccl.evaluation.published import published_figures
-from dgccl.evaluation.results import Drop, Figure, ModelResult, Pattern, Results
+from dgccl.evaluation.results import Acquisition, Drop, Figure, ModelResult, Pattern, Results
 from dgccl.evaluation.results_file import RESULTS_FILE, write_results
 from dgccl.evaluation.run_tables import RunTables, read_tables
 from dgccl.evaluation.training_facts import training_warnings
+from dgccl.files import write_atomically
 
+ACQUISITION_FILE = "acquisition.csv"
 SCALE_TOLERANCE = 0.05
 """Difference of the AUC within folds and over pooled scores that is worth a warning."""
 
@@ -39,7 +42,8 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
     tables = read_tables(run_dir)
     _check_classes(tables.cohort)
     warnings = cohort_warnings(tables) + training_warnings(tables)
-    models = {name: _evaluate_model(tables, name, warnings) for name in tables.models}
+    outlooks = {name: acquisitions(tables, name, warnings) for name in tables.models}
+    models = {name: _evaluate_model(tables, name, outlooks[name][0], warnings) for name in tables.models}
     comparisons = compare_models(tables, warnings)
     published, published_note = published_figures(len(tables.class_names))
     meta = describe_run(tables, confidence=CONFIDENCE)
@@ -47,7 +51,18 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
     clinical = None if lesions is None else clinical_models(tables, lesions, warnings)
     results = Results(meta, models, comparisons, published, published_note, warnings, decision, clinical)
     write_results(results, run_dir / RESULTS_FILE)
+    _write_outlooks(run_dir, [rows for _, rows in outlooks.values() if len(rows)])
     return results
+
+
+def _write_outlooks(run_dir: Path, tables: list[pd.DataFrame]) -> None:
+    """One row a test lesion, model and missing modality: what acquiring it would be expected to change."""
+    path = run_dir / ACQUISITION_FILE
+    if tables:
+        whole = pd.concat(tables, ignore_index=True)
+        write_atomically(path, whole.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check_classes(cohort: pd.DataFrame) -> None:
@@ -59,7 +74,9 @@ def _check_classes(cohort: pd.DataFrame) -> None:
         )
 
 
-def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> ModelResult:
+def _evaluate_model(
+    tables: RunTables, model: str, outlook: list[Acquisition], warnings: list[str]
+) -> ModelResult:
     rows, columns = tables.rows(model, split="test", pattern=tables.full_pattern), tables.score_columns
     binary = len(tables.class_names) == 2
     within = areas.auroc(rows, columns, model, warnings)
@@ -90,6 +107,7 @@ def _evaluate_model(tables: RunTables, model: str, warnings: list[str]) -> Model
             for pattern in _scored_patterns(tables, model)
         },
         conformal=trust.conformal(tables, model, _scored_patterns(tables, model), warnings),
+        acquisition=outlook,
     )
 
 

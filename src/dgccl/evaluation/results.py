@@ -245,6 +245,48 @@ class DecisionCurves:
 
 
 @dataclass(frozen=True)
+class ActingAt:
+    """Acting on lesions of at least this probability.
+
+    Attributes:
+        expected_changes: share of the calls that the missing modality was expected to change.
+        observed_changes: share of the calls that it did change.
+        expected_benefit: net benefit that acquiring it was expected to add, as a share of all lesions.
+        observed_benefit: net benefit with everything less that without it.
+    """
+
+    threshold: float
+    expected_changes: float
+    observed_changes: Figure
+    expected_benefit: float
+    observed_benefit: Figure
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What a missing modality was expected to add, and what it did add, on test lesions that have everything.
+
+    Attributes:
+        missing: the modality.
+        shown: the pattern without it.
+        n: test lesions.
+        expected_change: mean absolute change of the probability that was expected.
+        observed_change: mean absolute change that came.
+        interval: share of lesions whose probability is promised to lie in its predicted interval.
+        within_interval: share of lesions whose probability lay there.
+    """
+
+    missing: str
+    shown: str
+    n: int
+    expected_change: float
+    observed_change: float
+    interval: float
+    within_interval: Figure
+    acting: list[ActingAt]
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """Everything measured of one model.
 
@@ -264,6 +306,7 @@ class ModelResult:
         multiclass: null with two classes.
         calibration: by pattern, that of all modalities first; empty in results of version 0.1.0.
         conformal: prediction sets; null where no fold has enough validation lesions.
+        acquisition: what each modality would add where it alone is missing; empty with more than two classes.
     """
 
     auroc: Figure
@@ -280,6 +323,7 @@ class ModelResult:
     multiclass: MultiClass | None = None
     calibration: dict[str, Calibration] = field(default_factory=dict)
     conformal: Conformal | None = None
+    acquisition: list[Acquisition] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
 from dgccl.report import class_figures, class_tables, figures, inner_figures, qc, style, tables, text
+from dgccl.report.acquisition_table import acquisition_table
 from dgccl.report.clinical_section import clinical_section
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
 from dgccl.report.gallery import build_gallery
@@ -130,6 +131,9 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         notes.append(
             "No modality was withheld in this run, so that there is no figure for a missing modality."
         )
+    outlook = acquisition_table(run, lines)
+    if outlook is not None:
+        shown.append(outlook)
     cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
     if cosines:
         drawings.append(inner_figures.cosine(cosines, lines, modalities=modalities))
