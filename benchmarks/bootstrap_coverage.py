@@ -1,7 +1,7 @@
 """How often bootstrap intervals of the AUC hold the true AUC, and how often permutation tests reject a true null.
 
 Usage, each part a few minutes on one core, printing its part of the page:
-    for part in cases patients tests; do .venv/bin/python benchmarks/bootstrap_coverage.py $part; done \\
+    for part in cases patients differences tests; do .venv/bin/python benchmarks/bootstrap_coverage.py $part; done \\
         > benchmarks/results/bootstrap_coverage.md
 
 Scores are normal, so that the true AUC is known in closed form. A patient has three lesions, each positive with a
@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from dgccl.errors import StatsError
 from dgccl.stats import Estimate, auroc_delong, delong_paired
-from dgccl.stats.bootstrap_auroc import auroc_bootstrap
+from dgccl.stats.bootstrap_auroc import auroc_bootstrap, auroc_difference_bootstrap
 from dgccl.stats.permutation import permutation_test_paired
 from dgccl.stats.permutation_groups import permutation_test_unpaired
 
@@ -39,7 +39,7 @@ INTRODUCTION = """# Coverage of the bootstrap and level of the permutation tests
 a row, so that a share of 0.95 has a standard error of {error:.3f}; seed {seed}.
 Theory promises 0.95 in large samples only; (!) marks where it is missed by more than 0.01.
 
-    for part in cases patients tests; do python benchmarks/bootstrap_coverage.py $part; done \\
+    for part in cases patients differences tests; do python benchmarks/bootstrap_coverage.py $part; done \\
         > benchmarks/results/bootstrap_coverage.md
 """
 
@@ -148,6 +148,33 @@ def one_count(count: int, area: float, *, runs: int, seed: int) -> list[Result]:
     return results
 
 
+def differences(runs: int, seed: int) -> None:
+    print("\n## Difference of two scores of the same cases, the true one 0\n")
+    rows = (
+        ((f"{sizes[0]} + {sizes[1]}", str(area)), one_pair(sizes, area, runs=runs, seed=seed))
+        for area in AREAS
+        for sizes in SIZES
+    )
+    print_table(["positive + negative", "AUC", "percentile", "BCa", "DeLong"], rows, nominal=0.95)
+
+
+def one_pair(sizes: tuple[int, int], area: float, *, runs: int, seed: int) -> list[Result]:
+    rng, labels, results = np.random.default_rng(seed), np.repeat([1, 0], sizes), []
+    for run in range(runs):
+        a, b = two_scores(labels, area, rng)
+        draw = partial(auroc_difference_bootstrap, labels, a, b, seed=run)
+        result = [drawn_holds(0.0, partial(draw, method=method)) for method in METHODS]
+        test = delong_paired(labels, a, b)
+        results.append([*result, float(test.ci_low <= 0.0 <= test.ci_high)])
+    return results
+
+
+def two_scores(labels: np.ndarray, area: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    common = rng.normal(size=len(labels))
+    a, b = (np.sqrt(0.5) * (common + rng.normal(size=len(labels))) for _ in range(2))
+    return a + shift(area) * labels, b + shift(area) * labels
+
+
 def paired(sizes: tuple[int, int], spread: float, rng: np.random.Generator, seed: int) -> Result:
     labels = np.repeat([1, 0], sizes)
     common = rng.normal(size=len(labels))
@@ -211,11 +238,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("cases", "patients", "tests"))
+    parser.add_argument("part", choices=("cases", "patients", "differences", "tests"))
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
-    {"cases": cases, "patients": patients, "tests": tests}[options.part](options.runs, options.seed)
+    parts = {"cases": cases, "patients": patients, "differences": differences, "tests": tests}
+    parts[options.part](options.runs, options.seed)
 
 
 if __name__ == "__main__":

@@ -156,6 +156,27 @@ OF_PROBABILITIES: dict[str, Metric] = {
 """Metrics that depend on the scores themselves, not on their order alone: the scores here are log odds."""
 
 
+def _bootstrap(*, clustered: bool = False, by_class: bool = False) -> Metric:
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        ids = patient if clustered else None
+        return _ends(stats.auroc_bootstrap(y, a, patient=ids, by_class=by_class, replicates=200, seed=1))
+
+    return metric
+
+
+def _permuted(*, clustered: bool) -> Metric:
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        found = stats.permutation_test_paired(y, a, b, patient=patient if clustered else None, seed=1)
+        return found.difference, found.p
+
+    return metric
+
+
+def _permuted_groups(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    found = stats.permutation_test_unpaired(y, a, group=patient % 2, replicates=199, seed=1)
+    return found.difference, found.p
+
+
 METRICS: dict[str, Metric] = {
     "auroc": lambda y, a, b, patient: (stats.auroc(y, a),),
     "delong": _interval(),
@@ -180,6 +201,15 @@ METRICS: dict[str, Metric] = {
     "diagnostic_measures": _measures,
     "auprc": _auprc,
     "partial_auroc": _partial,
+    "bootstrap": _bootstrap(),
+    "bootstrap_within_class": _bootstrap(by_class=True),
+    "clustered_bootstrap": _bootstrap(clustered=True),
+    "clustered_paired_bootstrap": lambda y, a, b, patient: _ends(
+        stats.auroc_difference_bootstrap(y, a, b, patient=patient, replicates=200, seed=1)
+    ),
+    "permutation_paired": _permuted(clustered=False),
+    "clustered_permutation_paired": _permuted(clustered=True),
+    "permutation_unpaired": _permuted_groups,
     "roc_curve": lambda y, a, b, patient: tuple(np.r_[stats.roc_curve(y, a).tpr, stats.roc_curve(y, a).fpr]),
 }
 
@@ -221,8 +251,12 @@ OF_ONE_CLASS = (
     "fit_isotonic",
     "net_benefit",
     "net_benefit_difference",
+    "bootstrap",
+    "bootstrap_within_class",
+    "permutation_unpaired",
 )
-"""Metrics that speak of class 1, or of calls of it: with the classes swapped they are others."""
+"""Metrics that speak of class 1, or of calls of it: with the classes swapped they are others. The last three draw
+other cases then, so that they agree only as far as chance lets them."""
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_METRICS if name not in OF_ONE_CLASS])
@@ -233,6 +267,8 @@ def test_swapping_labels_and_sign(name: str) -> None:
 
 REPEATED = {
     "auroc": 1,
+    "clustered_bootstrap": None,
+    "clustered_permutation_paired": None,
     "clustered_delong": None,
     "clustered_paired_delong": None,
     "clustered_unpaired_delong": None,

@@ -53,7 +53,8 @@ def auroc_bootstrap(
         stratum: name of each case's stratum, shape (n,), where scores can only be compared within one, as in
             `auroc_delong`; strata also keep their number of cases or patients.
         by_class: draw positive and negative cases (or patients) by themselves, each class keeping its number.
-        method: `percentile`, or `bca`, which corrects for bias and skewness.
+        method: `percentile`, or `bca`, which corrects for bias and skewness; in simulations BCa came closer to the
+            nominal coverage; with a high AUROC of fewer than some 100 cases or patients both missed it.
         replicates: number of samples that are drawn.
 
     Returns:
@@ -111,7 +112,7 @@ def auroc_difference_bootstrap(
         patient: id of each case's patient, shape (n,); patients are drawn, each with all its cases.
         stratum: name of each case's stratum, as in `auroc_bootstrap`.
         by_class: draw within classes, as in `auroc_bootstrap`.
-        method: `percentile`, or `bca`, which corrects for bias and skewness.
+        method: `percentile`, which came closer to the nominal coverage of a difference in simulations, or `bca`.
         replicates: number of samples that are drawn.
 
     Raises:

@@ -175,7 +175,7 @@ def stratified_residuals(
     share, weight = np.empty(len(labels)), np.empty(len(labels))
     pairs: list[float] = []
     areas: list[float] = []
-    for stratum in np.unique(strata):
+    for stratum in np.flatnonzero(np.bincount(strata)):  # np.unique would sort what is numbered already
         own = np.flatnonzero(strata == stratum)
         positive, negative = own[labels[own]], own[~labels[own]]
         parts = placements(labels[own], scores[own])
@@ -251,8 +251,8 @@ def auroc_delong(
 
 
 def method_prefix(patients: Int64[np.ndarray, "n"], strata: Int64[np.ndarray, "n"]) -> str:
-    """How clusters and strata are told in the name of a method."""
-    clustered, stratified = len(np.unique(patients)) < len(patients), int(strata.max()) != int(strata.min())
+    """How clusters and strata are told in the name of a method; patients are numbered without a gap."""
+    clustered, stratified = int(patients.max()) + 1 < len(patients), int(strata.max()) != int(strata.min())
     return "clustered_" * clustered + "stratified_" * stratified
 
 
