@@ -1,7 +1,7 @@
 """The page of `dgccl compare`: one HTML file, every figure also as SVG and PNG, its data as CSV."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,20 @@ def write_comparison(found: ScoreComparison, folder: Path) -> Path:
 def _sketches(
     found: ScoreComparison, results: Mapping[str, Any], lines: Mapping[str, Line]
 ) -> dict[str, Sketch]:
-    percent = score_tables.percent(results)
-    sketches = [score_figures.roc(found.roc, results["auroc"], lines)]
+    percent, called = score_tables.percent(results), text.shortened(list(lines)).__getitem__
+    sketches = [score_figures.roc(found.roc, results["auroc"], lines, called=called)]
     if results["delong"]:
-        sketches.append(score_figures.differences(results["delong"], percent=percent))
+        sketches.append(score_figures.differences(results["delong"], percent=percent, called=called))
     if any(any(row["auroc"].values()) for row in results["by_site"]):
-        sketches.append(score_figures.sites(results["by_site"], lines, percent=percent))
+        sketches.append(score_figures.sites(results["by_site"], lines, percent=percent, called=called))
     if results["probabilities"]:
-        sketches += _probability_sketches(results["probabilities"], lines, percent)
+        sketches += _probability_sketches(results["probabilities"], lines, percent, called)
     return {sketch.name: sketch for sketch in sketches}
 
 
-def _probability_sketches(found: Mapping[str, Any], lines: Mapping[str, Line], percent: str) -> list[Sketch]:
+def _probability_sketches(
+    found: Mapping[str, Any], lines: Mapping[str, Line], percent: str, called: Callable[[str], str]
+) -> list[Sketch]:
     facts = {
         name: {
             "bins": one["curve"],
@@ -62,8 +64,8 @@ def _probability_sketches(found: Mapping[str, Any], lines: Mapping[str, Line], p
     benefits = {name: one["net_benefit"] for name, one in curve["models"].items()}
     curve = curve | {"models": benefits, "treat_all": curve["treat_all"]["net_benefit"]}
     return [
-        probability_figures.calibration(facts, lines, percent=percent),
-        probability_figures.decision(curve, lines),
+        probability_figures.calibration(facts, lines, percent=percent, called=called),
+        probability_figures.decision(curve, lines, called=called),
     ]
 
 
@@ -141,6 +143,8 @@ def _verdict(results: Mapping[str, Any]) -> list[str]:
                 f"{better} ranks better than {worse}: {text.number(abs(test['difference']))} in AUC, "
                 f"{text.relation(test['p_holm'])} after Holm."
             )
+        elif test["ci_low"] == test["ci_high"]:
+            said.append(f"{test['a']} and {test['b']} put these cases in one and the same order.")
         else:
             open_pairs.append(f"{test['a']} and {test['b']}")
     if open_pairs:

@@ -1,6 +1,6 @@
 """Figures of several scores on the same cases, as `dgccl compare` draws them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,12 +13,16 @@ from dgccl.report.sketch import Sketch
 from dgccl.report.style import Line
 
 ROW_IN = 0.3
+LONG_PAIR = 26
+"""Two names with more characters than this together stand on two lines."""
 
 
 def roc(
     curves: Mapping[str, Mapping[str, Sequence[float]]],
     areas: Mapping[str, Mapping[str, Any]],
     lines: Mapping[str, Line],
+    *,
+    called: Callable[[str], str] = str,
 ) -> Sketch:
     """ROC curves, area and interval in the legend.
 
@@ -26,6 +30,7 @@ def roc(
         curves: `fpr` and `tpr` of each score.
         areas: AUC of each score with its interval.
         lines: how each score is drawn.
+        called: what a score is called.
     """
 
     def draw(figure: Figure) -> None:
@@ -34,7 +39,7 @@ def roc(
         for name, line in lines.items():
             axes.plot(
                 curves[name]["fpr"], curves[name]["tpr"], color=line.color, linestyle=line.dash, linewidth=1.8,
-                label=f"{name} {text.estimate(areas[name])}",
+                label=f"{called(name)} {text.estimate(areas[name])}",
             )  # fmt: skip
         finish_roc(figure, axes, len(lines))
 
@@ -51,14 +56,17 @@ def roc(
     )
 
 
-def differences(tests: Sequence[Mapping[str, Any]], *, percent: str) -> Sketch:
+def differences(
+    tests: Sequence[Mapping[str, Any]], *, percent: str, called: Callable[[str], str] = str
+) -> Sketch:
     """Every paired difference in AUC with its interval.
 
     Args:
         tests: comparisons, with a, b, difference, ci_low, ci_high and p_holm.
         percent: nominal coverage, in words.
+        called: what a score is called.
     """
-    names = [f"{test['a']} {text.MINUS} {test['b']}" for test in tests]
+    names = [_pair(called(test["a"]), called(test["b"])) for test in tests]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -79,7 +87,7 @@ def differences(tests: Sequence[Mapping[str, Any]], *, percent: str) -> Sketch:
         "differences",
         draw,
         WIDTH_IN,
-        0.75 + ROW_IN * len(tests),
+        0.75 + ROW_IN * sum(1 + name.count("\n") for name in names),
         f"Differences in AUC. {said}.",
         "Paired differences on the same cases; right of the dotted line the first score is better. p after Holm's "
         "correction.",
@@ -87,13 +95,25 @@ def differences(tests: Sequence[Mapping[str, Any]], *, percent: str) -> Sketch:
     )
 
 
-def sites(rows: Sequence[Mapping[str, Any]], lines: Mapping[str, Line], *, percent: str) -> Sketch:
+def _pair(a: str, b: str) -> str:
+    """The first less the second, on two lines where one would leave no room for the figure."""
+    return f"{a}{chr(10) if len(a) + len(b) > LONG_PAIR else ' '}{text.MINUS} {b}"
+
+
+def sites(
+    rows: Sequence[Mapping[str, Any]],
+    lines: Mapping[str, Line],
+    *,
+    percent: str,
+    called: Callable[[str], str] = str,
+) -> Sketch:
     """AUC of every score at every site that has cases of both classes.
 
     Args:
         rows: sites, with site, n, n_positive and auroc by score.
         lines: how each score is drawn.
         percent: nominal coverage, in words.
+        called: what a score is called.
     """
     shown = [row for row in rows if any(row["auroc"].values())]
     step = min(0.24, 0.7 / len(lines))
@@ -106,7 +126,7 @@ def sites(rows: Sequence[Mapping[str, Any]], lines: Mapping[str, Line], *, perce
                 place = y + step * (offset - (len(lines) - 1) / 2)
                 _row(
                     axes, place, area["estimate"], area["ci_low"], area["ci_high"], color=line.color,
-                    marker=line.marker, label=name if y == 0 else None,
+                    marker=line.marker, label=called(name) if y == 0 else None,
                 )  # fmt: skip
             axes.text(
                 1.02,
@@ -116,7 +136,9 @@ def sites(rows: Sequence[Mapping[str, Any]], lines: Mapping[str, Line], *, perce
                 va="center",
             )
         axes.axvline(0.5, **CHANCE_LINE)
-        _finish_rows(axes, [row["site"] for row in shown], f"AUC ({percent} interval)")
+        _finish_rows(
+            axes, list(text.shortened([row["site"] for row in shown]).values()), f"AUC ({percent} interval)"
+        )
         axes.set_xlim(max(-0.01, min(0.45, axes.get_xlim()[0])), 1.01)
         figure.legend(loc="outside lower left", ncols=min(3, len(lines)), handletextpad=0.3)
 

@@ -108,6 +108,18 @@ def count(n: int, noun: str, *, plural: str = "") -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"
 
 
+def shortened(names: Sequence[str], *, characters: int = 28) -> dict[str, str]:
+    """Names as they fit into a figure: the middle of a long one left out, with a number where two would look alike."""
+    found: dict[str, str] = {}
+    for name in names:
+        half = (characters - 1) // 2
+        short = name if len(name) <= characters else f"{name[:half]}\u2026{name[-half:]}"
+        while short in found.values():
+            short = f"{short[: characters - 4]} ({len(found) + 1})"
+        found[name] = short
+    return found
+
+
 def listing(items: Sequence[str]) -> str:
     """Items as an English list: `a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -116,9 +116,9 @@ def clustered_variance(
     if min(with_class) < 2:
         raise StatsError(
             "too_few_cases",
-            f"The positive class comes from {with_class[0]} patients and the negative from {with_class[1]}; "
-            "an interval needs at least 2 of each.",
-            remedy="Add cases of the rarer class.",
+            f"The positive class comes from {with_class[0]} independent cases or patients and the negative from "
+            f"{with_class[1]}; an interval needs at least 2 of each.",
+            remedy="Add cases of the rarer class; check the column of patients, if there is one.",
         )
     sums = [
         np.bincount(group, weights=component - component.mean(), minlength=clusters) / len(component)

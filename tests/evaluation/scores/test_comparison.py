@@ -206,6 +206,49 @@ def test_what_a_reader_must_know_is_said(tmp_path: Path) -> None:
     assert ("perfect", "same") not in {(test.a, test.b) for test in found.delong}
 
 
+def test_models_that_nothing_tells_apart_are_not_called_equal(tmp_path: Path) -> None:
+    y = np.repeat([0, 1], 20)
+    table = pd.DataFrame(
+        {"y": y, "perfect": y * 1.0, "also": 0.2 + 0.5 * y + 0.001 * np.arange(40), "copy": y * 3.0}
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    names = ["perfect", "also", "copy"]
+    found = compare_scores(read_score_table(tmp_path / "t.csv", label="y", scores=names), command="")
+    assert {(test.a, test.b) for test in found.delong} == {("perfect", "copy")}  # one and the same order
+    assert any(
+        "perfect against also: the areas are equal and have no variance" in said for said in found.warnings
+    )
+    page = write_comparison(found, tmp_path / "out").read_text()
+    assert "perfect and copy put these cases in one and the same order" in page
+
+
+def test_few_clusters_and_infinite_scores_are_told(tmp_path: Path) -> None:
+    table = probabilities().assign(few=lambda t: t["id"] % 4)
+    table.loc[5, "a"] = np.inf
+    table.to_csv(tmp_path / "t.csv", index=False)
+    cases = read_score_table(tmp_path / "t.csv", label="y", scores=["a", "b", "call"], cluster="few")
+    said = " ".join(compare_scores(cases, command="").warnings)
+    for words in (
+        "only 4 clusters",
+        "a is infinite in 1 cases",
+        "call takes 2 values only",
+        "take cases as independent",
+    ):
+        assert words in said, words
+
+
+def test_long_names_leave_room_for_the_figures(tmp_path: Path) -> None:
+    names = [f"model_{'very_' * 30}{end}" for end in ("one", "two")]
+    table = probabilities().rename(columns=dict(zip(("a", "b"), names, strict=True)))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    found = compare_scores(read_score_table(tmp_path / "t.csv", label="y", scores=names), command="")
+    write_comparison(found, tmp_path / "out")
+    drawn = (tmp_path / "out" / "roc.svg").read_text().split("aria-label=")[1].partition(">")[2]
+    assert names[0] not in drawn
+    assert "y_very_one" in drawn
+    assert set(pd.read_csv(tmp_path / "out" / "roc.csv")["score"]) == set(names)
+
+
 def test_sites_of_one_class_each_are_told(tmp_path: Path) -> None:
     table = simulated().assign(site=lambda t: np.where(t["y"] == 1, "one", "other"))
     table.to_csv(tmp_path / "t.csv", index=False)

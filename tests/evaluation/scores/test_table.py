@@ -82,6 +82,22 @@ def test_missing_values_are_refused_or_dropped_and_counted(tmp_path: Path, kind:
     assert (found.dropped, found.y_true.tolist(), len(found.scores["a"])) == (2, [1, 0, 1], 3)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_truth_in_every_spelling(tmp_path: Path, kind: str) -> None:
+    for labels in (TABLE["y"].astype(bool), TABLE["y"].astype(float), TABLE["y"].astype(str)):
+        path = write(TABLE.assign(y=labels), tmp_path, kind)
+        assert read(path).y_true.tolist() == [0, 1, 1, 0, 1]
+        if labels.dtype != bool:
+            assert read(path, positive="1").y_true.tolist() == [0, 1, 1, 0, 1]
+
+
+def test_dates_are_no_scores(tmp_path: Path) -> None:
+    path = write(TABLE.assign(a=pd.to_datetime(["2026-01-01"] * 5)), tmp_path, "parquet")
+    with pytest.raises(CohortError) as caught:
+        read(path)
+    assert caught.value.code == "score_not_number"
+
+
 BAD = {
     "column_missing": (TABLE, {"scores": ["c"]}),
     "score_repeated": (TABLE, {"scores": ["a", "a"]}),

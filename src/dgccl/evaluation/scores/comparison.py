@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import rankdata
 
 from dgccl import __version__, stats
 from dgccl.errors import StatsError
@@ -127,20 +128,49 @@ def _cautions(table: ScoreTable, auroc: dict[str, stats.Estimate]) -> list[str]:
     if table.dropped:
         total = table.dropped + len(table.y_true)
         said.append(f"{table.dropped} of {total} cases lack the label or a score and were left out.")
-    for name, count in (("1", int(table.y_true.sum())), ("0", int((table.y_true == 0).sum()))):
-        if count < FEW:
-            said.append(f"Only {count} cases are of class {name}: every interval here is a rough guess.")
+    for name, value in (("1", 1), ("0", 0)):
+        chosen = table.y_true == value
+        if chosen.sum() < FEW:
+            said.append(
+                f"Only {chosen.sum()} cases are of class {name}: every interval here is a rough guess."
+            )
+        elif table.cluster is not None and len(np.unique(table.cluster[1][chosen])) < FEW:
+            clusters = len(np.unique(table.cluster[1][chosen]))
+            said.append(
+                f"Cases of class {name} come from only {clusters} clusters: every interval here is a rough guess."
+            )
+    if table.cluster is not None and len(np.unique(table.cluster[1])) < len(table.y_true):
+        said.append(
+            "Areas under the ROC curve, their tests, Brier score, slope, smooth curve and net benefit go by cluster. "
+            "AUPRC, everything that counts calls, the calibration by tenths and its expected error take cases as "
+            "independent: their intervals are too narrow and their p values too small."
+        )
     for name, area in auroc.items():
-        if area.ci_high < 0.5:
-            said.append(
-                f"{name} ranks the classes the wrong way round (AUC {area.estimate:.3f}): is its sign turned?"
-            )
-        if area.method == "newcombe_score":
-            said.append(
-                f"{name} has no DeLong variance (AUC {area.estimate:.3f}); its interval is Newcombe's."
-            )
-        if len(np.unique(table.scores[name])) == 1:
-            said.append(f"{name} is the same in every case and says nothing.")
+        said += _cautions_of(name, table.scores[name], area)
+    return said
+
+
+def _cautions_of(name: str, score: np.ndarray, area: stats.Estimate) -> list[str]:
+    """What must be known of one score."""
+    said = []
+    if area.ci_high < 0.5:
+        said.append(
+            f"{name} ranks the classes the wrong way round (AUC {area.estimate:.3f}): is its sign turned?"
+        )
+    values = len(np.unique(score))
+    if values == 1:
+        said.append(
+            f"{name} is the same in every case and says nothing; a test against it is one against an AUC of 0.5."
+        )
+    elif area.method == "newcombe_score":
+        said.append(f"{name} has no DeLong variance (AUC {area.estimate:.3f}); its interval is Newcombe's.")
+    infinite = int(np.isinf(score).sum())
+    if infinite:
+        said.append(f"{name} is infinite in {infinite} cases: it has a rank there, and no calibration.")
+    elif values <= 2 and score.min() >= 0.0 and score.max() <= 1.0:
+        said.append(
+            f"{name} takes {values} values only and counts as calls, not as probabilities: no calibration."
+        )
     return said
 
 
@@ -167,6 +197,12 @@ def _pairs(
             if error.code != "no_variance":
                 raise
             warnings.append(f"{a} against {b}: {error.message}")
+            continue
+        if found[a, b].ci_low == found[a, b].ci_high and not _rank_alike(table.scores[a], table.scores[b]):
+            del found[a, b]  # an interval without a width would claim too much
+            warnings.append(
+                f"{a} against {b}: the areas are equal and have no variance (perfect, or constant): no test is defined."
+            )
     p = np.array([test.p for test in found.values()], dtype=np.float64)
     corrected = zip(stats.holm(p), benjamini_hochberg(p), strict=True)
     return [
@@ -185,6 +221,11 @@ def _pairs(
         )
         for ((a, b), test), (p_holm, p_bh) in zip(found.items(), corrected, strict=True)
     ]
+
+
+def _rank_alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two scores put all cases in one and the same order, ties included."""
+    return bool((rankdata(a) == rankdata(b)).all())
 
 
 def _by_site(

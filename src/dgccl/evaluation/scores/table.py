@@ -13,6 +13,7 @@ from dgccl.csv_table import MISSING, read_csv_table
 from dgccl.errors import CohortError
 
 PARQUET = {".parquet", ".pq"}
+TRUTH = {"true": 1, "false": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,8 @@ def _labels(column: pd.Series, file: str, positive: str | None) -> Int64[np.ndar
                 remedy="Name with --positive what stands for class 1; keep cases of two classes.",
             )
         return (found == positive).to_numpy(np.int64)
-    numbers = pd.to_numeric(column, errors="coerce")
+    words = column.astype("object").map(lambda value: TRUTH.get(str(value).strip().lower(), value))
+    numbers = pd.to_numeric(words, errors="coerce")
     if not numbers.isin([0, 1]).all():
         raise CohortError(
             "labels_not_binary",
@@ -160,12 +162,14 @@ def _labels(column: pd.Series, file: str, positive: str | None) -> Int64[np.ndar
 
 
 def _word(value: object) -> str:
-    """A label as it would be typed: 1.0, as a column with gaps stores a 1, is `1`."""
+    """A label or an id as it would be typed: 1.0, as a column with gaps stores a 1, is `1`."""
     if isinstance(value, bool | np.bool_):
         return str(int(value))
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(value).strip()
+    return str(int(number)) if number.is_integer() else str(value).strip()
 
 
 def _listed(words: pd.Series) -> str:
@@ -177,6 +181,11 @@ def _listed(words: pd.Series) -> str:
 
 
 def _numbers(column: pd.Series, file: str) -> Float64[np.ndarray, "n"]:
+    dated = pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column)
+    if dated:
+        raise CohortError(
+            "score_not_number", f"The column {column.name!r} of {file} holds dates or times, no score."
+        )
     numbers = pd.to_numeric(column, errors="coerce")
     bad = numbers.isna()
     if bad.any():
