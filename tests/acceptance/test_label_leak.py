@@ -69,6 +69,23 @@ def test_a_label_implied_by_what_exists_fails(make_run: MakeRun) -> None:
     assert part.reason.startswith("implies the class exactly: ct (72 patients, class 0), ct+pet")
 
 
+def test_a_label_implied_by_a_site_that_is_held_out_fails(make_run: MakeRun) -> None:
+    """Every fold is a site and has one class: no AUC is defined, and the leak is told all the same."""
+
+    def by_class(lesions: pd.DataFrame) -> None:
+        lesions["fold"] = 2 * (lesions["fold"] % 2) + lesions["y_true"]
+
+    def sites(cohort: pd.DataFrame) -> None:
+        cohort["site"] = np.where(cohort["label"] == 1, "A", "B")
+
+    run = make_run(lesions=by_class, cohort=sites)
+    found = judged(run, RULE, max_auroc=0.99)
+    assert (found.passed, found.assessed, found.figure) == (False, True, None)
+    assert found.reason.startswith("site: implies the class exactly: A (72 patients, class 1)")
+    sound = judged(run, RULE, max_auroc=0.99, columns=["scanner"])
+    assert (sound.passed, sound.assessed) == (False, False)
+
+
 def test_a_label_implied_by_a_number_fails(make_run: MakeRun) -> None:
     """Malignant lesions were imaged later: every time is another, so no value implies anything by itself."""
 

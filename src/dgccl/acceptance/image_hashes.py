@@ -57,6 +57,10 @@ def similar_pairs(
 ) -> list[tuple[int, int, float]]:
     """Pairs of images whose block means rank alike: (row, row, correlation), each pair once.
 
+    Measured: of different lesions the most alike correlate by 0.89 (700 phantom lesions) and 0.94 (24 sarcomas of
+    the real data, in boxes of 128 mm); a copy by 0.996 or more under noise of 20 HU, 0.98 after a blur of 1 voxel or
+    a shift of 0.5 mm, but 0.92 to 0.99 after a shift of 1 mm.
+
     Args:
         ranks: of `block_ranks`, one row an image.
         similarity: correlation from which two count as one.
