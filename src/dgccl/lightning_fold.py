@@ -27,7 +27,7 @@ from dgccl.augmentation import drop_modalities
 from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
 from dgccl.fold_data import FoldData, RowBatches, derive_seed, fit_preprocessing
-from dgccl.lightning_state import SafetensorsCheckpointIO
+from dgccl.lightning_state import SafetensorsCheckpointIO, fit
 from dgccl.model import Classifier, ModelOutput, Objective, build_model, model_config
 from dgccl.predict import channels_last
 
@@ -274,10 +274,7 @@ def fit_fold(
         log_every_n_steps=1,
     )
     with torch.random.fork_rng():
-        trainer.fit(
-            FoldModule(network, config=config, model=model, data=data),
-            ckpt_path=str(state_file) if state_file.exists() else None,
-        )
+        fit(trainer, FoldModule(network, config=config, model=model, data=data), state_file=state_file)
     network.load_state_dict(record.kept_weights)
     return network.to(device).eval(), record.history
 

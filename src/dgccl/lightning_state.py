@@ -1,4 +1,5 @@
-"""A Lightning checkpoint as one safetensors file, so that resuming never unpickles anything; a quiet Lightning."""
+"""A Lightning checkpoint as one safetensors file, so that resuming never unpickles anything; a Lightning
+that is quiet, and that ends as it was stopped."""
 
 import json
 import logging
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -131,3 +134,31 @@ def quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+TERMINATED = 143
+"""128 + SIGTERM, as shells count."""
+
+
+def fit(trainer: Trainer, module: LightningModule, *, state_file: Path) -> None:
+    """Train, from a stored state where there is one; a stop from outside ends as one.
+
+    Lightning ends the process after SIGTERM with status 0, as if all were done, and after Ctrl-C without a word.
+
+    Args:
+        trainer: that trains.
+        module: to be trained.
+        state_file: of the state to go on from; it need not exist.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        SystemExit: SIGTERM, with status 143.
+    """
+    try:
+        trainer.fit(module, ckpt_path=str(state_file) if state_file.exists() else None)
+    except SIGTERMException as stopped:
+        raise SystemExit(TERMINATED) from stopped
+    except SystemExit as left:
+        if isinstance(left.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from left
+        raise

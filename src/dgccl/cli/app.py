@@ -23,13 +23,14 @@ app = typer.Typer(
 )
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT, 128 + SIGTERM, as shells count
 
 
 def main() -> None:
     """Run the command line; whatever fails ends in one message (with --json, one JSON object) and a status.
 
-    The status is 1 for an error, 2 for a wrong command line, 130 after Ctrl-C.
+    The status is 1 for an error, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM in a
+    training.
     """
     as_json = "--json" in sys.argv[1:]
     try:
@@ -53,6 +54,8 @@ def main() -> None:
         status = _fail("unexpected_error", message, remedy, as_json=as_json)
     if status == INTERRUPTED:
         _fail("interrupted", "Stopped by Ctrl-C.", "The same command goes on.", as_json=as_json)
+    if status == TERMINATED:
+        _fail("terminated", "Stopped by SIGTERM.", "The same command goes on.", as_json=as_json)
     sys.exit(status)
 
 

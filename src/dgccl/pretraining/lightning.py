@@ -23,7 +23,7 @@ from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
 from dgccl.fold_data import LesionSource, RowBatches, derive_seed
 from dgccl.lightning_fold import EPOCH, INITIALIZATION, warmup_cosine
-from dgccl.lightning_state import SafetensorsCheckpointIO
+from dgccl.lightning_state import SafetensorsCheckpointIO, fit
 from dgccl.predict import channels_last
 from dgccl.pretraining.encoders import (
     EncodersAlone,
@@ -266,7 +266,7 @@ def fit_encoders(
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(config.seed, PRETRAINING, INITIALIZATION, 1))
         module = PretrainingModule(student, config=config, source=source, rows=rows)
-        trainer.fit(module, ckpt_path=str(state_file) if state_file.exists() else None)
+        fit(trainer, module, state_file=state_file)
     teacher = module.teacher.to(device)
     settle_statistics(teacher, source, rows)
     return teacher.eval(), record.history
