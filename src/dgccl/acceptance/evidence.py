@@ -18,7 +18,7 @@ from dgccl.cohort import Cohort, open_cohort
 from dgccl.csv_table import MISSING
 from dgccl.errors import CohortError, ConfigError, DgcclError, StatsError, TrainingError
 from dgccl.evaluation import areas
-from dgccl.evaluation.results import Figure
+from dgccl.evaluation.figure import Figure
 from dgccl.evaluation.run_tables import RunTables, read_tables
 from dgccl.table_cohort import is_table, open_table_cohort
 

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -32,17 +32,7 @@ MetadataColumn = Literal[
     "images",
 ]
 """What is known of a lesion without looking at it; `images` is the set of images that exist."""
-METADATA_COLUMNS: tuple[MetadataColumn, ...] = (
-    "site",
-    "scanner",
-    "manufacturer",
-    "ct_slice_spacing_mm",
-    "ct_pixel_spacing_mm",
-    "pet_slice_spacing_mm",
-    "pet_pixel_spacing_mm",
-    "uptake_time_min",
-    "images",
-)
+METADATA_COLUMNS: tuple[MetadataColumn, ...] = get_args(MetadataColumn)
 
 
 class AurocFloor(Settings):

@@ -8,7 +8,7 @@ from dgccl.acceptance.evidence import Evidence
 from dgccl.acceptance.gates import GroupSizes
 from dgccl.acceptance.results import Finding, Part, part_of
 from dgccl.errors import StatsError
-from dgccl.evaluation.results import Figure
+from dgccl.evaluation.figure import Figure
 
 NOT_RECORDED = "not recorded"
 

@@ -13,7 +13,7 @@ from dgccl.acceptance.results import Finding, Part, part_of
 from dgccl.config import score_columns
 from dgccl.errors import CohortError, StatsError
 from dgccl.evaluation import areas
-from dgccl.evaluation.results import Figure
+from dgccl.evaluation.figure import Figure
 
 ALPHA = 0.05
 SHOWN = 5

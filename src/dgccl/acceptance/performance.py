@@ -8,8 +8,8 @@ from dgccl.acceptance.gates import AurocFloor, CalibrationSlope, MissingModality
 from dgccl.acceptance.results import Finding, Part, part_of
 from dgccl.errors import ConfigError, StatsError
 from dgccl.evaluation import areas
+from dgccl.evaluation.figure import Figure
 from dgccl.evaluation.recalibrated import recalibrate
-from dgccl.evaluation.results import Figure
 from dgccl.evaluation.run_tables import RunTables
 from dgccl.stats.calibration import calibration_slope_intercept
 from dgccl.stats.non_inferiority import non_inferiority

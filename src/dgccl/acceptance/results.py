@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dgccl.evaluation.results import Figure
+from dgccl.evaluation.figure import Figure
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from scipy.special import expit, logit
 from dgccl import stats
 from dgccl.errors import StatsError
 from dgccl.evaluation.areas import CONFIDENCE, UNDEFINED_ON_DATA, figure_of
+from dgccl.evaluation.figure import Figure
 from dgccl.evaluation.recalibrated import recalibrate
-from dgccl.evaluation.results import Acquisition, ActingAt, Figure
 from dgccl.evaluation.run_tables import RunTables
+from dgccl.evaluation.trust_results import Acquisition, ActingAt
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 """Probabilities at which one might act."""

@@ -8,7 +8,8 @@ from jaxtyping import Float64
 
 from dgccl import stats
 from dgccl.errors import StatsError
-from dgccl.evaluation.results import Comparison, Drop, Figure, Roc
+from dgccl.evaluation.figure import Comparison, Drop, Figure
+from dgccl.evaluation.results import Roc
 from dgccl.evaluation.run_tables import RunTables
 
 CONFIDENCE = 0.95

@@ -7,7 +7,8 @@ from dgccl import stats
 from dgccl.errors import StatsError
 from dgccl.evaluation import areas
 from dgccl.evaluation.areas import CONFIDENCE, figure_of, note, undefined
-from dgccl.evaluation.results import ClassResult, Confusion, Figure, MultiClass
+from dgccl.evaluation.figure import Figure
+from dgccl.evaluation.results import ClassResult, Confusion, MultiClass
 from dgccl.evaluation.run_tables import RunTables
 
 

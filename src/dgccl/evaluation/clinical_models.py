@@ -10,10 +10,11 @@ from dgccl.clinical import COMPARATORS, Comparator, comparator_probabilities
 from dgccl.errors import StatsError
 from dgccl.evaluation import trust
 from dgccl.evaluation.areas import CONFIDENCE, UNDEFINED_ON_DATA, auroc, first_model
+from dgccl.evaluation.figure import Comparison
 from dgccl.evaluation.recalibrated import probabilities as inside
 from dgccl.evaluation.recalibrated import recalibrate
-from dgccl.evaluation.results import ClinicalModel, ClinicalModels, Comparison
 from dgccl.evaluation.run_tables import RunTables
+from dgccl.evaluation.trust_results import ClinicalModel, ClinicalModels
 
 
 def clinical_models(tables: RunTables, lesions: pd.DataFrame, warnings: list[str]) -> ClinicalModels | None:

@@ -11,12 +11,14 @@ from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
 from dgccl.evaluation.clinical_models import clinical_models
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
 from dgccl.evaluation.embeddings import cosine_similarity
+from dgccl.evaluation.figure import Drop, Figure
 from dgccl.evaluation.gate import gate_by_class
 from dgccl.evaluation.published import published_figures
-from dgccl.evaluation.results import Acquisition, Drop, Figure, ModelResult, Pattern, Results
+from dgccl.evaluation.results import ModelResult, Pattern, Results
 from dgccl.evaluation.results_file import RESULTS_FILE, write_results
 from dgccl.evaluation.run_tables import RunTables, read_tables
 from dgccl.evaluation.training_facts import training_warnings
+from dgccl.evaluation.trust_results import Acquisition
 from dgccl.files import write_atomically
 
 ACQUISITION_FILE = "acquisition.csv"

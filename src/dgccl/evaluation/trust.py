@@ -9,17 +9,17 @@ import pandas as pd
 from dgccl import stats
 from dgccl.errors import StatsError
 from dgccl.evaluation.areas import CONFIDENCE, figure_of, undefined
+from dgccl.evaluation.figure import Figure
 from dgccl.evaluation.recalibrated import Recalibrated, recalibrate
-from dgccl.evaluation.results import (
+from dgccl.evaluation.run_tables import RunTables
+from dgccl.evaluation.trust_results import (
     Benefit,
     Calibration,
     CalibrationFigures,
     Conformal,
     DecisionCurves,
-    Figure,
     Observed,
 )
-from dgccl.evaluation.run_tables import RunTables
 from dgccl.stats import (
     BenefitCurve,
     abstentions,
