@@ -114,7 +114,8 @@ def brock_probability(
     Raises:
         StatsError: `predictor_not_finite`, `predictor_out_of_range`, `predictor_unknown`.
 
-    Source: McWilliams et al., N Engl J Med 369 (2013) 910-919, full model with spiculation (2b).
+    Source: McWilliams et al., N Engl J Med 369 (2013) 910-919, full model with spiculation (2b); the coefficients agree
+    with those printed, not centered, in Eur Radiol 29 (2019) 5367-5377, table 2.
 
     Example:
         >>> yes, no = np.array([True]), np.array([False])
