@@ -81,19 +81,51 @@ def test_brock_by_hand() -> None:
 
 
 SECOND_SOURCE = {
-    "mayo": {"age_years": 0.0391, "ever_smoker": 0.7917, "cancer_history": 1.3388, "upper_lobe": 0.7838,
-             "diameter_mm": 0.1274, "spiculation": 1.0407},
-    "brock": {"age_years": 0.0287, "female": 0.6011, "family_history": 0.2961, "emphysema": 0.2953, "upper_lobe": 0.6581,
-              "size": -5.3854, "spiculation": 0.7729, "part_solid": 0.377, "nonsolid": -0.1276, "nodule_count": -0.0824},
-}  # fmt: skip
-"""Coefficients as they are printed in Eur Radiol 29 (2019) 5367-5377, doi 10.1007/s00330-019-06168-x, table 2. Its Brock
-model is not centered (intercept 0.2761). Its Mayo intercept, -6.872, lacks a digit of Swensen's -6.8272."""
+    "mayo": {
+        "age_years": 0.0391,
+        "ever_smoker": 0.7917,
+        "cancer_history": 1.3388,
+        "upper_lobe": 0.7838,
+        "diameter_mm": 0.1274,
+        "spiculation": 1.0407,
+    },
+    "brock": {
+        "age_years": 0.0287,
+        "female": 0.6011,
+        "family_history": 0.2961,
+        "emphysema": 0.2953,
+        "upper_lobe": 0.6581,
+        "size": -5.3854,
+        "spiculation": 0.7729,
+        "part_solid": 0.377,
+        "nonsolid": -0.1276,
+        "nodule_count": -0.0824,
+    },
+}
+"""Coefficients as they are printed in Eur Radiol 29 (2019) 5367-5377, doi 10.1007/s00330-019-06168-x, table 2. Its
+Brock model is not centered (intercept 0.2761). Its Mayo intercept, -6.872, lacks a digit of Swensen's -6.8272."""
 ANYBODY = {
-    "mayo": {"age_years": 70.0, "ever_smoker": 1.0, "cancer_history": 0.0, "upper_lobe": 1.0, "diameter_mm": 12.0,
-             "spiculation": 0.0},
-    "brock": {"age_years": 70.0, "female": 1.0, "family_history": 1.0, "emphysema": 0.0, "upper_lobe": 1.0, "size": 12.0,
-              "spiculation": 1.0, "part_solid": 0.0, "nonsolid": 1.0, "nodule_count": 3.0},
-}  # fmt: skip
+    "mayo": {
+        "age_years": 70.0,
+        "ever_smoker": 1.0,
+        "cancer_history": 0.0,
+        "upper_lobe": 1.0,
+        "diameter_mm": 12.0,
+        "spiculation": 0.0,
+    },
+    "brock": {
+        "age_years": 70.0,
+        "female": 1.0,
+        "family_history": 1.0,
+        "emphysema": 0.0,
+        "upper_lobe": 1.0,
+        "size": 12.0,
+        "spiculation": 1.0,
+        "part_solid": 0.0,
+        "nonsolid": 1.0,
+        "nodule_count": 3.0,
+    },
+}
 
 
 def test_brock_agrees_with_a_second_printed_source() -> None:
