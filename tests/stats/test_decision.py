@@ -66,6 +66,17 @@ def test_a_perfect_model_is_worth_the_prevalence() -> None:
     assert (curve.standardized.ci_low < 0.995).all()  # of the added cases: there is no variance otherwise
 
 
+def test_no_more_interventions_are_avoided_than_there_are_cases() -> None:
+    """At a low threshold a missed case weighs so much that the interval would reach beyond all cases."""
+    y_true = np.arange(60) % 3 == 0
+    probability = np.where(y_true, 0.9, 0.001)
+    probability[0] = 0.005
+    curve = decision_curve(y_true.astype(float), probability, thresholds=np.array([0.01])).models["model"]
+    avoided = curve.interventions_avoided
+    assert avoided.ci_low[0] < avoided.estimate[0] < avoided.ci_high[0]
+    assert avoided.ci_high[0] == 1.0
+
+
 def test_treating_at_the_threshold_itself() -> None:
     y, p = np.array([0, 1, 0, 1]), np.array([0.2, 0.5, 0.5, 0.9])
     assert net_benefit(y, p, threshold=0.5).estimate == 0.25

@@ -104,8 +104,12 @@ def figures(
 
     net = figure(sample, calls, gain(odds), by_rule=by_rule)
     ratio = figure(sample, calls, gain(odds), per_positive=True, by_rule=by_rule)
-    capped = Figure(ratio.value, ratio.low, min(1.0, ratio.high), ratio.center, ratio.error)
-    return net, capped, figure(sample, calls, left_out, by_rule=by_rule)
+    return net, _at_most_one(ratio), _at_most_one(figure(sample, calls, left_out, by_rule=by_rule))
+
+
+def _at_most_one(found: Figure) -> Figure:
+    """A share of what there is: neither of all that can be gained nor of all cases can it be more than 1."""
+    return Figure(found.value, found.low, min(1.0, found.high), found.center, found.error)
 
 
 def figure(

@@ -38,7 +38,7 @@ class BenefitCurve:
         net_benefit: true positives less weighted false positives, as a share of all cases.
         standardized: net benefit over the prevalence, at most 1.
         interventions_avoided: by how many fewer cases are treated than if all were, net of the missed ones, as a share
-            of all cases.
+            of all cases; its upper end is at most 1.
     """
 
     net_benefit: Band
