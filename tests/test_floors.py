@@ -44,6 +44,7 @@ FLOORS = [
     ["explain"],
     ["evaluation"],
     ["acceptance"],
+    ["robustness"],
     ["benchmark"],
     ["report"],
     ["cli", "__main__"],

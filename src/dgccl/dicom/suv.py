@@ -23,7 +23,7 @@ __all__ = ["SuvFactors", "body_surface_area_m2", "lean_body_mass_kg", "suv_facto
 _WEIGHT_KG = (2.0, 400.0)
 _HEIGHT_M = (0.4, 2.5)
 _DOSE_BQ = (1e6, 1e10)
-_F18_HALF_LIFE_S = 6586.2  # 109.77 min, NIST; vendors write 6582 to 6588
+F18_HALF_LIFE_S = 6586.2  # 109.77 min, NIST; vendors write 6582 to 6588
 _F18_NAMES = ("18^F", "F^18", "^18^", "F-18", "18F", "F18", "FLUORINE", "C-111A1", "77004003")
 _FDG_NAMES = ("FDG", "FLUORODEOXYGLUCOSE", "FLUDEOXYGLUCOSE", "C-B1031", "35321007", "422975006")
 
@@ -271,7 +271,7 @@ def _names_f18(header: PetHeader) -> bool:
 
 
 def _is_f18_half_life(half_life_s: float) -> bool:
-    return abs(half_life_s / _F18_HALF_LIFE_S - 1.0) <= 0.01
+    return abs(half_life_s / F18_HALF_LIFE_S - 1.0) <= 0.01
 
 
 def _tracer_warnings(header: PetHeader) -> tuple[str, ...]:

@@ -59,9 +59,7 @@ def recalibrate(
         temperatures.append(temperature)
         chosen = (rows["fold"] == fold).to_numpy()
         if temperature is not None and chosen.any():
-            tempered = np.log(raw[chosen]) / temperature
-            tempered = np.exp(tempered - tempered.max(axis=1, keepdims=True))
-            calibrated[chosen] = _inside(tempered)
+            calibrated[chosen] = tempered(raw[chosen], temperature)
     without = [str(fold) for fold, temperature in enumerate(temperatures) if temperature is None]
     if without:
         shown = "" if pattern == tables.full_pattern else f" with {pattern} only"
@@ -70,6 +68,17 @@ def recalibrate(
             "told apart without error, or ranked the wrong way round); its probabilities stay as the network gave them."
         )
     return Recalibrated(rows, raw, calibrated, temperatures)
+
+
+def tempered(matrix: Float64[np.ndarray, "n classes"], temperature: float) -> Float64[np.ndarray, "n classes"]:
+    """Probabilities with their logits divided by a temperature, (n, C).
+
+    Args:
+        matrix: probabilities away from 0 and 1, (n, C).
+        temperature: above 0; 1 changes nothing.
+    """
+    logits = np.log(matrix) / temperature
+    return _inside(np.exp(logits - logits.max(axis=1, keepdims=True)))
 
 
 def probabilities(rows: pd.DataFrame, columns: list[str]) -> Float64[np.ndarray, "n classes"]:

@@ -1,0 +1,6 @@
+"""How far a run's figures hold when the images are worse, misplaced or mis-scaled: `dgccl stress`."""
+
+from dgccl.robustness.results import STRESS_FILE, Stress, read_stress
+from dgccl.robustness.stress import stress
+
+__all__ = ["STRESS_FILE", "Stress", "read_stress", "stress"]
