@@ -16,6 +16,7 @@ from dgccl.report import figures, tables, write_report
 from dgccl.report.gallery import build_gallery
 from dgccl.report.page import embedding_maps, render_page
 from dgccl.report.run_files import read_run
+from dgccl.report.sketch import drawn
 from dgccl.report.style import class_styles, model_lines
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -196,8 +197,8 @@ def small(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 
 
 def test_few_lesions_get_no_map(small: Any) -> None:
-    drawings, notes = embedding_maps(read_run(small.folder), "dgccl")
-    assert not drawings
+    sketches, notes = embedding_maps(read_run(small.folder), "dgccl")
+    assert not sketches
     assert "No t-SNE map of DG-CCL for folds 0, 1, 2, 3 and 4" in notes[0]
 
 
@@ -211,7 +212,7 @@ def test_a_single_class_fold_has_no_auc(small: Any) -> None:
     assert [row[0] for row in table.rows[:2]] == ["DG-CCL, AUC", "DG-CCL, threshold"]
     assert [row[3] for row in table.rows] == ["not defined"] * 4
     assert "one class only" in table.note
-    assert "one class," in figures.fold_auroc(run.results["models"], lines).svg
+    assert "one class," in drawn(figures.fold_auroc(run.results["models"], lines)).svg
     limits = run.results["models"]["dgccl"]["threshold_by_fold"]
     groups = build_gallery(
         small.cohort,

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from dgccl.report import figures, style, text
-from dgccl.report.style import ClassStyle, Drawing
+from dgccl.report.sketch import Sketch
+from dgccl.report.style import ClassStyle
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 """Dashes of the classes' curves: with the colors they tell classes apart, also where colors come again."""
@@ -17,7 +19,7 @@ COUNTS_IN_CELLS = 12
 """More classes than this leave the cells of the confusion matrix too small for numbers; they are in the table."""
 
 
-def roc_by_class(name: str, model: Mapping[str, Any], classes: Sequence[ClassStyle]) -> Drawing:
+def roc_by_class(name: str, model: Mapping[str, Any], classes: Sequence[ClassStyle]) -> Sketch:
     """One ROC curve a class, the class against the rest, area and interval in the legend."""
     results = model["multiclass"]["by_class"]
     areas = {kind.name: text.estimate(results[kind.name]["auroc"]) for kind in classes}
@@ -38,15 +40,16 @@ def roc_by_class(name: str, model: Mapping[str, Any], classes: Sequence[ClassSty
         f"ROC curves of {text.model_words(name)}, each class against the rest. AUC with 95% interval: {said}."
     )
     height = figures.roc_height_in(len(classes))
-    svg = style.render_svg(draw, width_in=figures.WIDTH_IN, height_in=height, name=f"roc-{name}", label=label)
     caption = (
         f"{text.model_name(name)}: each class against the rest, on the test lesions, mean over the folds. Macro AUC, "
         f"the mean of these areas: {text.estimate(model['auroc'])}."
     )
-    return Drawing(svg, label, caption)
+    curves = {kind.name: results[kind.name]["roc"] for kind in classes if results[kind.name]["roc"]}
+    data = figures.stacked({n: {"fpr": c["fpr"], "tpr": c["tpr"]} for n, c in curves.items()}, key="class")
+    return Sketch(f"roc-{name}", draw, figures.WIDTH_IN, height, label, caption, data)
 
 
-def confusion(name: str, model: Mapping[str, Any], classes: Sequence[ClassStyle]) -> Drawing:
+def confusion(name: str, model: Mapping[str, Any], classes: Sequence[ClassStyle]) -> Sketch:
     """Lesions by truth and call: the count in each cell, shaded by its share of the true class."""
     counts = np.array(model["multiclass"]["confusion"])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -74,11 +77,15 @@ def confusion(name: str, model: Mapping[str, Any], classes: Sequence[ClassStyle]
     )
     label = f"Confusion matrix of {text.model_words(name)}. {cells}."
     height = 1.6 + min(3.4, 0.6 * len(names))
-    svg = style.render_svg(
-        draw, width_in=figures.WIDTH_IN, height_in=height, name=f"confusion-{name}", label=label
-    )
     caption = (
         f"{text.model_name(name)}: test lesions by true class (row) and the class of the highest probability (column), "
         "shaded by the share of the row."
     )
-    return Drawing(svg, label, caption)
+    kinds = [kind.name for kind in classes]
+    data = pd.DataFrame(
+        [
+            {"true_class": kinds[row], "called": kinds[column], "lesions": int(counts[row, column])}
+            for row, column in np.ndindex(counts.shape)
+        ]
+    )
+    return Sketch(f"confusion-{name}", draw, figures.WIDTH_IN, height, label, caption, data)

@@ -6,7 +6,7 @@ from typing import Any
 from dgccl.report import probability_figures, style, text
 from dgccl.report.run_files import RunFiles
 from dgccl.report.section import Section
-from dgccl.report.sketch import Sketch, drawn
+from dgccl.report.sketch import Sketch
 from dgccl.report.tables import Table
 
 TITLE = "Models that clinicians know"
@@ -43,8 +43,9 @@ def clinical_section(run: RunFiles) -> Section:
     ]
     judged = [model for model in clinical["models"] if model["auroc"]]
     shown = (_table(judged, clinical["beside"]),) if judged else ()
-    drawings = tuple(drawn(sketch) for sketch in clinical_sketches(run))
-    return Section("clinical", TITLE, notes=tuple(notes), drawings=drawings, tables=shown)
+    return Section(
+        "clinical", TITLE, notes=tuple(notes), sketches=tuple(clinical_sketches(run)), tables=shown
+    )
 
 
 def _columns(names: list[str]) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from dgccl.report import style, text
-from dgccl.report.style import Drawing, Line
+from dgccl.report.sketch import Sketch
+from dgccl.report.style import Line
 
 WIDTH_IN = 4.6
 LEGEND_INSIDE = 2
@@ -16,7 +18,7 @@ LEGEND_INSIDE = 2
 CHANCE_LINE: dict[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
 
-def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
+def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Sketch:
     """ROC curves of all models, area and interval in the legend."""
 
     def draw(figure: Figure) -> None:
@@ -33,11 +35,24 @@ def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Drawing:
 
     areas = "; ".join(f"{text.model_name(n)} {text.estimate(models[n]['auroc'])}" for n in lines)
     label = f"ROC curves. Area under the curve with 95% interval: {areas}."
-    height = roc_height_in(len(lines))
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="roc", label=label)
-    return Drawing(
-        svg, label, "ROC curves of the test lesions, mean over the folds. Dotted: no discrimination."
-    )
+    caption = "ROC curves of the test lesions, mean over the folds. Dotted: no discrimination."
+    return Sketch("roc", draw, WIDTH_IN, roc_height_in(len(lines)), label, caption, _roc_data(models, lines))
+
+
+def _roc_data(models: Mapping[str, Any], lines: Mapping[str, Line]) -> pd.DataFrame:
+    curves = {name: models[name]["roc"] for name in lines if models[name]["roc"]}
+    return stacked({name: {"fpr": c["fpr"], "tpr": c["tpr"]} for name, c in curves.items()}, key="model")
+
+
+def stacked(parts: Mapping[Any, Mapping[str, Any]], *, key: str) -> pd.DataFrame:
+    """Tables of several things one below the other, the thing's name in the first column; empty for none."""
+    tables = [pd.DataFrame({key: name, **columns}) for name, columns in parts.items()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({key: []})
+
+
+def figure_row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Estimate, interval, method and n of a figure, as columns of a table."""
+    return {name: entry[name] for name in ("estimate", "ci_low", "ci_high", "method", "n")}
 
 
 def roc_height_in(curves: int) -> float:
@@ -64,7 +79,7 @@ def finish_roc(figure: Figure, axes: Axes, curves: int) -> None:
 
 def missing_modality(
     models: Mapping[str, Any], lines: Mapping[str, Line], *, modalities: Sequence[str], area: str = "AUC"
-) -> Drawing:
+) -> Sketch:
     """AUC (or what `area` calls it) with every modality and with each one missing, with intervals."""
     rows: list[tuple[str, str, Mapping[str, Any]]] = []
     for name in lines:
@@ -99,11 +114,11 @@ def missing_modality(
     )
     label = f"{text.capitalized(area)} by available modality with 95% interval. {words}."
     height = 0.75 + 0.27 * (len(rows) + len(lines))
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="missing", label=label)
     caption = (
         "The same trained models, scored on the same test lesions with a modality withheld (open marks)."
     )
-    return Drawing(svg, label, caption)
+    data = pd.DataFrame([{"model": n, "shown": pattern, **figure_row(entry)} for n, pattern, entry in rows])
+    return Sketch("missing", draw, WIDTH_IN, height, label, caption, data)
 
 
 def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, line: Line, filled: bool) -> None:
@@ -135,7 +150,7 @@ def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, line: Line,
     )
 
 
-def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line], *, area: str = "AUC") -> Drawing:
+def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line], *, area: str = "AUC") -> Sketch:
     """AUC (or what `area` calls it) of every fold, one mark a fold and model; folds that lack a class have none."""
     lacking = "one class,\nno AUC" if area == "AUC" else f"class lacking,\nno {area}"
     columns = 3 if len(lines) <= 3 else 2
@@ -163,6 +178,7 @@ def fold_auroc(models: Mapping[str, Any], lines: Mapping[str, Line], *, area: st
 
     label = f"{text.capitalized(area)} of each fold's test lesions, by model. The numbers are in the table by fold."
     height = 2.7 + 0.2 * -(-len(lines) // columns)
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name="folds", label=label)
     caption = f"{text.capitalized(area)} of each test fold. The spread shows how much one small test set can mislead."
-    return Drawing(svg, label, caption)
+    values = {name: models[name]["auroc_by_fold"] for name in lines}
+    data = stacked({n: {"fold": range(len(v)), "auroc": v} for n, v in values.items()}, key="model")
+    return Sketch("folds", draw, WIDTH_IN, height, label, caption, data)

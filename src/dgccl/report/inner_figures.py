@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dgccl.report import style, text
-from dgccl.report.figures import CHANCE_LINE, WIDTH_IN
-from dgccl.report.style import ClassStyle, Drawing, Line
+from dgccl.report.figures import CHANCE_LINE, WIDTH_IN, stacked
+from dgccl.report.sketch import Sketch
+from dgccl.report.style import ClassStyle, Line
 
 LABELS_ACROSS = 52
 """Characters of tick labels that fit side by side below a figure of `WIDTH_IN`."""
@@ -24,7 +25,7 @@ def gate_weights(
     *,
     modalities: Sequence[str],
     classes: Sequence[ClassStyle],
-) -> Drawing:
+) -> Sketch:
     """Gate weights by class: box from the stored quartiles, one mark a lesion."""
     step = len(classes) + 0.6
 
@@ -55,12 +56,14 @@ def gate_weights(
     )
     test = text.gate_test(gate)
     label = f"Gate weights of {text.model_words(name)} by class. {medians}. {test}."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=3.5, name=f"gate-{name}", label=label)
     caption = (
         f"Gate weights of {text.model_words(name)} on the test lesions, by true class: quartiles and every lesion. "
         f"Between the classes: {test}."
     )
-    return Drawing(svg, label, caption)
+    data = rows[["lesion_id", "fold", *(f"gate_{m}" for m in modalities)]].assign(
+        true_class=rows["y_true"].map({index: kind.name for index, kind in enumerate(classes)})
+    )
+    return Sketch(f"gate-{name}", draw, WIDTH_IN, 3.5, label, caption, data)
 
 
 def _box(
@@ -83,7 +86,7 @@ def _box(
     axes.plot([x - 0.36, x + 0.36], [median, median], color=color, linewidth=2.4, solid_capstyle="butt")
 
 
-def training(name: str, history: pd.DataFrame, line: Line, *, area: str = "AUC") -> Drawing:
+def training(name: str, history: pd.DataFrame, line: Line, *, area: str = "AUC") -> Sketch:
     """Loss and validation AUC (or what `area` calls it) over the epochs, one thin line a fold."""
     words = text.capitalized(area)
 
@@ -115,10 +118,8 @@ def training(name: str, history: pd.DataFrame, line: Line, *, area: str = "AUC")
     label = (
         f"Training and validation loss, and validation {area}, of {text.model_name(name)} over the epochs."
     )
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=4.2, name=f"training-{name}", label=label)
-    return Drawing(
-        svg, label, f"{text.model_name(name)}: one line for each of the {text.count(folds, 'fold')}."
-    )
+    caption = f"{text.model_name(name)}: one line for each of the {text.count(folds, 'fold')}."
+    return Sketch(f"training-{name}", draw, WIDTH_IN, 4.2, label, caption, history)
 
 
 COSINE_ROWS = {
@@ -130,7 +131,7 @@ COSINE_ROWS = {
 
 def cosine(
     cosines: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line], *, modalities: Sequence[str]
-) -> Drawing:
+) -> Sketch:
     """Cosine similarity of the embeddings of the first two modalities: mean and standard deviation."""
     pair = text.listing([text.modality_name(modality) for modality in modalities[:2]])
     rows = [(name, key) for name in cosines for key in COSINE_ROWS if cosines[name].get(key)]
@@ -161,18 +162,16 @@ def cosine(
 
     words = "; ".join(f"{COSINE_ROWS[k]}: {text.spread(cosines[n][k])}" for n, k in rows)
     label = f"Cosine similarity of {pair} embeddings. {words}."
-    svg = style.render_svg(
-        draw, width_in=WIDTH_IN, height_in=0.8 + 0.34 * len(rows), name="cosine", label=label
-    )
     caption = (
         f"Agreement of the {pair} embeddings of the test lesions, mean ± standard deviation. Cosine {words}."
     )
-    return Drawing(svg, label, caption)
+    data = pd.DataFrame([{"model": n, "pairs": COSINE_ROWS[key], **cosines[n][key]} for n, key in rows])
+    return Sketch("cosine", draw, WIDTH_IN, 0.8 + 0.34 * len(rows), label, caption, data)
 
 
 def embedding_map(
     name: str, layouts: Mapping[int, tuple[np.ndarray, np.ndarray]], classes: Sequence[ClassStyle]
-) -> Drawing:
+) -> Sketch:
     """One small map a fold, colored by class.
 
     Args:
@@ -202,9 +201,15 @@ def embedding_map(
         figure.legend(handles, names, loc="outside lower center", ncols=across)
 
     label = f"t-SNE maps of the fused embeddings of {text.model_words(name)}, one for each fold, by class."
-    svg = style.render_svg(draw, width_in=WIDTH_IN, height_in=height, name=f"map-{name}", label=label)
     caption = (
         f"t-SNE of the fused embeddings of {text.model_words(name)}, test lesions, cosine distance. Each fold has a "
         "network of its own, so each has a map of its own; axes have no unit and distances between groups no meaning."
     )
-    return Drawing(svg, label, caption)
+    data = stacked(
+        {
+            fold: {"across": place[:, 0], "up": place[:, 1], "true_class": [classes[c].name for c in y_true]}
+            for fold, (place, y_true) in sorted(layouts.items())
+        },
+        key="fold",
+    )
+    return Sketch(f"map-{name}", draw, WIDTH_IN, height, label, caption, data)

@@ -15,7 +15,7 @@ from dgccl.report.gallery import build_gallery
 from dgccl.report.published import published_table
 from dgccl.report.run_files import RunFiles, read_run
 from dgccl.report.section import Section, render_template
-from dgccl.report.style import Drawing
+from dgccl.report.sketch import Sketch
 from dgccl.report.trust_section import trust_section
 from dgccl.report.verdict import limitations, verdict
 
@@ -97,17 +97,17 @@ def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     if len(run.models) > 1 and not shown:
         notes = ["No two models could be compared; the warnings at the head say why."]
     folds = figures.fold_auroc(models, lines, area=text.area_name(len(run.class_names)))
-    drawings: list[Drawing]
+    sketches: list[Sketch]
     if len(run.class_names) == 2:
-        drawings = [figures.roc(models, lines), folds]
+        sketches = [figures.roc(models, lines), folds]
         shown += [published_table(run), tables.confusion(run, lines)]
     else:
         primary, classes = run.models[0], style.class_styles(run.class_names)
-        drawings = [
+        sketches = [
             draw(primary, models[primary], classes)
             for draw in (class_figures.roc_by_class, class_figures.confusion)
         ]
-        drawings.append(folds)
+        sketches.append(folds)
         notes.append(run.results["published_note"])
         shown = [class_tables.area_by_class(run, lines), *shown]
         shown += [class_tables.rates_by_class(run, lines), class_tables.confusion(run, lines)]
@@ -115,7 +115,7 @@ def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         "results",
         "Discrimination",
         notes=tuple(notes),
-        drawings=tuple(drawings),
+        sketches=tuple(sketches),
         tables=(*shown, tables.by_fold(run, lines)),
     )
 
@@ -123,9 +123,9 @@ def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
 def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     models, modalities = run.results["models"], run.modalities
     classes, area = style.class_styles(run.class_names), text.area_name(len(run.class_names))
-    drawings, notes, shown = [], [], []
+    sketches, notes, shown = [], [], []
     if any(models[name]["patterns"] for name in lines):
-        drawings.append(figures.missing_modality(models, lines, modalities=modalities, area=area))
+        sketches.append(figures.missing_modality(models, lines, modalities=modalities, area=area))
         shown.append(tables.missing_modality(run, lines))
     else:
         notes.append(
@@ -136,9 +136,9 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         shown.append(outlook)
     cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
     if cosines:
-        drawings.append(inner_figures.cosine(cosines, lines, modalities=modalities))
+        sketches.append(inner_figures.cosine(cosines, lines, modalities=modalities))
     gates = {name: models[name]["gate"] for name in lines if models[name]["gate"] is not None}
-    drawings += [
+    sketches += [
         inner_figures.gate_weights(
             name, run.complete_rows(name), gate, modalities=modalities, classes=classes
         )
@@ -159,25 +159,25 @@ def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         notes.append(f"The run stores no fused embeddings of {text.listing(without)}, hence no t-SNE map.")
     for name in (name for name in lines if name in run.fused):
         maps, said = embedding_maps(run, name)
-        drawings += maps
+        sketches += maps
         notes += said
     title = f"{text.listing([text.modality_name(name) for name in modalities])}, gate and embeddings"
-    return Section("modalities", title, notes=tuple(notes), drawings=tuple(drawings), tables=tuple(shown))
+    return Section("modalities", title, notes=tuple(notes), sketches=tuple(sketches), tables=tuple(shown))
 
 
 def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
-    drawings, notes = [], []
+    sketches, notes = [], []
     for name, line in lines.items():
         history = run.history.loc[run.history["model"] == name]
         if history.empty:
             notes.append(f"history.csv has no training history of {text.model_words(name)}.")
         else:
             area = text.area_name(len(run.class_names))
-            drawings.append(inner_figures.training(name, history, line, area=area))
-    return Section("training", "Training", notes=tuple(notes), drawings=tuple(drawings))
+            sketches.append(inner_figures.training(name, history, line, area=area))
+    return Section("training", "Training", notes=tuple(notes), sketches=tuple(sketches))
 
 
-def embedding_maps(run: RunFiles, name: str) -> tuple[list[Drawing], list[str]]:
+def embedding_maps(run: RunFiles, name: str) -> tuple[list[Sketch], list[str]]:
     """The t-SNE map of one model that has fused embeddings, and what had to be left out of it."""
     fused = run.fused[name]
     fold, y_true = (fused.rows[name].to_numpy(np.int64) for name in ("fold", "y_true"))

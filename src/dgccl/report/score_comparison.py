@@ -9,8 +9,8 @@ from dgccl.evaluation.scores.results import ScoreComparison
 from dgccl.files import write_atomically
 from dgccl.report import probability_figures, score_figures, score_tables, style, text
 from dgccl.report.section import Section, render_template
-from dgccl.report.sketch import Sketch, drawn, write_sketch
-from dgccl.report.style import Drawing, Line
+from dgccl.report.sketch import Sketch, write_sketch
+from dgccl.report.style import Line
 from dgccl.report.tables import Table
 
 
@@ -71,10 +71,9 @@ def _probability_sketches(
 
 def _page(results: Mapping[str, Any], sketches: Mapping[str, Sketch], lines: Mapping[str, Line]) -> str:
     meta = results["meta"]
-    figures = {name: drawn(sketch) for name, sketch in sketches.items()}
 
-    def chosen(*names: str) -> tuple[Drawing, ...]:
-        return tuple(figures[name] for name in names if name in figures)
+    def chosen(*names: str) -> tuple[Sketch, ...]:
+        return tuple(sketches[name] for name in names if name in sketches)
 
     tests = score_tables.tests(results, "delong", "Paired differences") if results["delong"] else None
     lacking = ("Nothing was compared: there is one score, or no test is defined.",)
@@ -82,7 +81,7 @@ def _page(results: Mapping[str, Any], sketches: Mapping[str, Sketch], lines: Map
         Section(
             "comparisons",
             "Comparisons",
-            drawings=chosen("roc", "differences"),
+            sketches=chosen("roc", "differences"),
             tables=(tests,) if tests else (),
             notes=() if tests else lacking,
         )
@@ -92,11 +91,11 @@ def _page(results: Mapping[str, Any], sketches: Mapping[str, Sketch], lines: Map
     if results["probabilities"]:
         shown = chosen("calibration", "decision")
         sections.append(
-            Section("calibration", "Calibration", drawings=shown, tables=(score_tables.calibration(results),))
+            Section("calibration", "Calibration", sketches=shown, tables=(score_tables.calibration(results),))
         )
     if meta["site"] is not None:
         tables = tuple(score_tables.sites(results, lines))
-        sections.append(Section("sites", "Sites", drawings=chosen("sites"), tables=tables))
+        sections.append(Section("sites", "Sites", sketches=chosen("sites"), tables=tables))
     sections.append(Section("provenance", "Provenance", tables=(_provenance(meta),)))
     return render_template(
         "comparison.html.j2",

@@ -7,7 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgccl.report import style
 from dgccl.report.gallery import Group
-from dgccl.report.style import Drawing
+from dgccl.report.language import Translator, translated
+from dgccl.report.sketch import Sketch, drawn
 from dgccl.report.tables import Table
 
 
@@ -24,16 +25,17 @@ class Section:
     lead: str = ""
     notes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
+    sketches: tuple[Sketch, ...] = ()
     tables: tuple[Table, ...] = ()
     groups: tuple[Group, ...] = ()
 
 
-def render_template(name: str, **content: Any) -> str:
+def render_template(name: str, *, translator: Translator | None = None, **content: Any) -> str:
     """A page as HTML text; the same content gives the same text.
 
     Args:
         name: of the template.
+        translator: into the language of the page; None leaves it in English.
         content: what the template names; a name that is lacking is an error.
     """
     environment = Environment(
@@ -43,5 +45,13 @@ def render_template(name: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+    def in_language(part: Any) -> Any:
+        return part if translator is None else translated(part, translator)
+
+    environment.filters["drawn"] = lambda sketch: in_language(drawn(sketch))
+    environment.filters["t"] = in_language
     colors = {"ink": style.INK, "muted": style.MUTED, "rule": style.RULE}
-    return environment.get_template(name).render(colors=colors, **content)
+    return environment.get_template(name).render(
+        colors=colors, language=translator.tag if translator else "en", **in_language(content)
+    )

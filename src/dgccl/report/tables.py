@@ -26,6 +26,7 @@ class Table:
         swatches: a color for the heading of each row, or nothing.
         folded: the table stands behind its title, to be opened by the reader.
         words: the cells are words, which may break anywhere, rather than numbers.
+        verbatim: the rows hold names and values as files state them, the same in every language.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Table:
     swatches: tuple[str, ...] = ()
     folded: bool = False
     words: bool = False
+    verbatim: bool = False
 
 
 def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:

@@ -7,7 +7,7 @@ from dgccl.report import probability_figures, text
 from dgccl.report.run_files import RunFiles
 from dgccl.report.score_tables import HOW_TO_READ_CALIBRATION
 from dgccl.report.section import Section
-from dgccl.report.sketch import Sketch, drawn
+from dgccl.report.sketch import Sketch
 from dgccl.report.style import Line
 from dgccl.report.tables import Table
 
@@ -60,7 +60,7 @@ def trust_section(run: RunFiles, lines: Mapping[str, Line]) -> Section:
         "Calibration and decisions",
         LEAD,
         notes=tuple(notes),
-        drawings=tuple(drawn(sketch) for sketch in trust_sketches(run, lines)),
+        sketches=tuple(trust_sketches(run, lines)),
         tables=tuple(shown),
     )
 
