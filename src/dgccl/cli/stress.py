@@ -45,8 +45,8 @@ def stress(
     Example: `dgccl stress runs/mine --dial misregistration --dial suv_error`
     """
     from dgccl.robustness import STRESS_FILE
-    from dgccl.robustness import stress as run_stress
-    from dgccl.robustness.stress import StressSettings
+    from dgccl.robustness.stress import stress as run_stress
+    from dgccl.robustness.turning import StressSettings
 
     with progress_bars(as_json) as progress:
         found = run_stress(

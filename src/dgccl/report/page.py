@@ -16,6 +16,7 @@ from dgccl.report.published import published_table
 from dgccl.report.run_files import RunFiles, read_run
 from dgccl.report.section import Section, render_template
 from dgccl.report.sketch import Sketch
+from dgccl.report.stress_section import stress_section
 from dgccl.report.trust_section import trust_section
 from dgccl.report.verdict import limitations, verdict
 
@@ -72,6 +73,7 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
             trust_section(run, lines),
             clinical_section(run),
             _modalities(run, lines),
+            stress_section(run.stress, lines),
             _training(run, lines),
             _gallery(run, cohort),
             _cohort(run, cohort),

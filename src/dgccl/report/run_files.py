@@ -14,6 +14,7 @@ from safetensors.numpy import load as load_tensors
 from dgccl.config import score_columns
 from dgccl.errors import TrainingError
 from dgccl.evaluation import load_results
+from dgccl.robustness import read_stress
 
 PREDICTION_COLUMNS = (
     "lesion_id",
@@ -40,7 +41,11 @@ class FusedEmbeddings:
 
 @dataclass(frozen=True, eq=False)
 class RunFiles:
-    """Everything of a run that the report draws."""
+    """Everything of a run that the report draws.
+
+    Attributes:
+        stress: content of `stress.json`; None where `dgccl stress` was not called.
+    """
 
     results: dict[str, Any]
     config: dict[str, Any]
@@ -49,6 +54,7 @@ class RunFiles:
     predictions: pd.DataFrame
     history: pd.DataFrame
     fused: dict[str, FusedEmbeddings] = field(default_factory=dict)
+    stress: dict[str, Any] | None = None
 
     @property
     def models(self) -> list[str]:
@@ -104,6 +110,7 @@ def read_run(run_dir: Path) -> RunFiles:
         predictions=_read_table(run_dir / "predictions.parquet", columns),
         history=_read_table(run_dir / "history.csv", HISTORY_COLUMNS),
         fused=_read_fused(run_dir),
+        stress=read_stress(run_dir),
     )
 
 

@@ -51,6 +51,11 @@ def number(value: float | None, *, digits: int = 3, signed: bool = False) -> str
     return text.replace("-", MINUS)
 
 
+def compact(value: float) -> str:
+    """A number with two significant digits, whole from 10 on, and a true minus sign: `0.72`, `4.5`, `15`."""
+    return (f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}").replace("-", MINUS)
+
+
 def interval(entry: Mapping[str, Any], *, digits: int = 3) -> str:
     """The two ends of an interval: `0.902 to 0.930`."""
     if is_missing(entry.get("ci_low")) or is_missing(entry.get("ci_high")):

@@ -1,6 +1,5 @@
 """How far a run's figures hold when the images are worse, misplaced or mis-scaled: `dgccl stress`."""
 
-from dgccl.robustness.results import STRESS_FILE, Stress, read_stress
-from dgccl.robustness.stress import stress
+from dgccl.robustness.results import STRESS_FILE, Stress, read_stress, run_hash
 
-__all__ = ["STRESS_FILE", "Stress", "read_stress", "stress"]
+__all__ = ["STRESS_FILE", "Stress", "read_stress", "run_hash"]

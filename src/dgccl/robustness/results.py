@@ -1,5 +1,6 @@
 """What `stress.json` holds, and how it is read again."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,12 +112,16 @@ class Stress:
         return {"format": FORMAT, **asdict(self)}
 
 
-def read_stress(run_dir: Path, *, run_sha256: str) -> dict[str, Any] | None:
-    """The content of a run's `stress.json`; None where `dgccl stress` was not run.
+def run_hash(run_dir: Path) -> str:
+    """Hash of the predictions by which a stress test knows its run."""
+    return hashlib.sha256((run_dir / "predictions.parquet").read_bytes()).hexdigest()
+
+
+def read_stress(run_dir: Path) -> dict[str, Any] | None:
+    """The content of a run's `stress.json`; None where `dgccl stress` was not called.
 
     Args:
         run_dir: folder of the run.
-        run_sha256: of the run's predictions as they are now.
 
     Raises:
         TrainingError: `run_file_damaged`; `stress_of_another_training`, the predictions have changed since.
@@ -133,7 +138,7 @@ def read_stress(run_dir: Path, *, run_sha256: str) -> dict[str, Any] | None:
         raise TrainingError(
             "run_file_damaged", f"{STRESS_FILE} cannot be used: {error}.", remedy="Call `dgccl stress` again."
         ) from error
-    if tested != run_sha256:
+    if tested != run_hash(run_dir):
         raise TrainingError(
             "stress_of_another_training",
             f"{STRESS_FILE} is of other predictions than {path.parent.name} holds now.",

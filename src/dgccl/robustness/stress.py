@@ -1,6 +1,5 @@
 """`dgccl stress`: turn every dial on a finished run's test lesions and see what is lost."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from dgccl.evaluation.run_tables import read_tables
 from dgccl.explain.finished_run import open_finished
 from dgccl.files import write_atomically
 from dgccl.robustness.dials import ANY_IMAGE, MISSING, Dial, choose_dials
-from dgccl.robustness.results import STRESS_FILE, DialResult, Stress, StressMeta
+from dgccl.robustness.results import STRESS_FILE, DialResult, Stress, StressMeta, run_hash
 from dgccl.robustness.scores import TestedModel, open_model
 from dgccl.robustness.turning import Bench, StressSettings, turn, withhold
 
@@ -119,11 +118,6 @@ def _warnings(bench: Bench, found: dict[str, list[DialResult]]) -> list[str]:
     if others:
         said.append(f"No dial but the outline's changes the images without a scale: {', '.join(others)}.")
     return said
-
-
-def run_hash(run_dir: Path) -> str:
-    """Hash of the predictions by which a stress test knows its run."""
-    return hashlib.sha256((run_dir / "predictions.parquet").read_bytes()).hexdigest()
 
 
 def _meta(bench: Bench, command: str) -> StressMeta:
