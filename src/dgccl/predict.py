@@ -52,7 +52,7 @@ class Predictor:
 
     Attributes:
         networks: one network, or those of several folds, whose outputs are averaged.
-        config: experiment they were trained in.
+        config: experiment they were trained in, an ablation's own where they are one.
         quantities: quantity each modality shows, as chosen when they were trained.
         device: where they run.
     """
@@ -70,7 +70,7 @@ class Predictor:
 
         Args:
             run_dir: folder that `dgccl train` wrote.
-            model: name of the model.
+            model: name of the model or ablation.
             folds: which folds' networks to average, all if None. Average only for lesions that were in none
                 of the folds' training splits.
             device: `auto` takes a CUDA device where there is one.
@@ -79,20 +79,21 @@ class Predictor:
             TrainingError: no such run, model or fold, or weights that do not fit.
         """
         run = read_run(run_dir)
-        config = _read_config(run_dir)
+        whole = _read_config(run_dir)
+        config, built = whole.variant(model)
         chosen = range(config.training.folds) if folds is None else folds
         where = resolve_device(device)
         networks = []
         for fold in chosen:
             path = weights_path(run_dir, model, fold)
-            if model not in config.models or not path.exists():
+            if model not in whole.trained or not path.exists():
                 raise TrainingError(
                     "weights_not_found",
                     f"{run_dir} has no weights of model {model}, fold {fold}; it trains "
-                    f"{', '.join(config.models)} in folds 0 to {config.training.folds - 1}.",
+                    f"{', '.join(whole.trained)} in folds 0 to {config.training.folds - 1}.",
                     remedy="Finish the run with `dgccl train`, or name a model and fold it has.",
                 )
-            network = build_model(config, model)
+            network = build_model(config, built)
             load_weights(network, path)
             networks.append(channels_last(network).to(where).eval())
         return cls(tuple(networks), config, dict(run["quantities"]), where)

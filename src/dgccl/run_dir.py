@@ -190,7 +190,7 @@ def assemble(run_dir: Path, config: ExperimentConfig) -> None:
     """Join the finished folds into the tables of the run, and mark the run as finished."""
     parts = {
         model: [_read_part(_part(run_dir, model, fold)) for fold in range(config.training.folds)]
-        for model in config.models
+        for model in config.trained
     }
     everything = [part for of_model in parts.values() for part in of_model]
     history = pd.concat([part.history for part in everything])

@@ -48,7 +48,7 @@ def train(
     start: Path | None = None,
     allow_transductive: bool = False,
 ) -> Path:
-    """Train and cross-validate every model of an experiment, going on where an earlier call was killed.
+    """Train and cross-validate every model and ablation of an experiment, going on where an earlier call was killed.
 
     Args:
         cohort: opened cohort.
@@ -91,25 +91,27 @@ def train(
     _check_single_models(images, splits, config)
     y_true = torch.tensor(cohort.lesions["label"].to_numpy())
     write_folds(run_dir, cohort.lesions, splits=splits)
-    for model in config.models:
+    for model in config.trained:
+        own, built = config.variant(model)
         for split in splits:
-            report = partial(_report, progress, model, split.fold, training)
+            report = partial(_report, progress, model, split.fold, own.training)
             if not has_fold(run_dir, model, split.fold):
-                data = FoldData(PosedLesions(images, config), y_true, split)
+                data = FoldData(PosedLesions(images, own), y_true, split)
                 result = _train_fold(
                     data,
                     images,
                     cohort.lesions,
                     run_dir,
-                    config,
+                    own,
                     quantities,
                     model=model,
+                    built=built,
                     device=where,
                     report=report,
                     start=begun,
                 )
                 save_fold(run_dir, result, model=model, fold=split.fold)
-            report(training.epochs)
+            report(own.training.epochs)
     assemble(run_dir, config)
     return run_dir
 
@@ -123,14 +125,18 @@ def _train_fold(
     quantities: dict[str, str],
     *,
     model: str,
+    built: str,
     device: str,
     report: Callable[[int], None],
     start: Start | None,
 ) -> FoldResult:
-    """Train one model on one fold and score its validation and test lesions with the best weights."""
+    """Train one model on one fold and score its validation and test lesions with the best weights.
+
+    `config` and `built` are those of `model`: an ablation has its own settings and the network of its full model.
+    """
     keep_freed_memory()
     fold, test = data.split.fold, data.split.test
-    untrained = initial_network(config, model, fold=fold)
+    untrained = initial_network(config, built, fold=fold)
     weights = None
     if start is not None:
         weights = start.begin(untrained.state_dict())
@@ -141,7 +147,7 @@ def _train_fold(
         network, history = fit_fold(
             data,
             config=config,
-            model=model,
+            model=built,
             device=device,
             state_file=resume_path(run_dir, model, fold),
             log_dir=run_dir / "tensorboard" / f"{model}-fold{fold}",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from dgccl.config import ExperimentConfig, PositiveInt, Settings, wrong_settings
+from dgccl.config import ExperimentConfig, PositiveInt, Settings, adjusted, wrong_settings
 from dgccl.errors import ConfigError
 
 Group = Literal["recommended", "published", "rival", "single", "ablation", "part"]
@@ -138,15 +138,6 @@ def check_methods(config: BenchmarkConfig, names: Collection[str]) -> None:
         )
 
 
-ADJUSTABLE: dict[str, set[str]] = {
-    "model": set(),
-    "training": set(),
-    "augmentation": {"modality_dropout"},
-    "images": {"encoder", "encoder_width", "token_width", "planes", "pooling"},
-}
-"""Keys by table in which methods may differ; an empty set stands for all."""
-
-
 def method_experiment(config: BenchmarkConfig, method: Method, *, seed: int) -> ExperimentConfig:
     """The experiment of one method and seed.
 
@@ -154,20 +145,7 @@ def method_experiment(config: BenchmarkConfig, method: Method, *, seed: int) -> 
         ValueError: the method's settings name an unknown table or key, or a value out of range.
     """
     raw = config.experiment.model_dump(mode="json")
-    for table, changes in method.settings.items():
-        allowed = ADJUSTABLE.get(table)
-        if allowed is None or (allowed and not set(changes) <= allowed):
-            raise ValueError(
-                f"method {method.name}: {table} ({', '.join(changes)}) cannot differ between methods; what can is "
-                + "; ".join(
-                    f"{name}: {', '.join(sorted(keys)) or 'any'}" for name, keys in ADJUSTABLE.items()
-                )
-            )
-        if table == "images":
-            for name in config.experiment.images:
-                raw["modalities"][name] |= changes
-        else:
-            raw[table] |= changes
+    raw = adjusted(raw, method.settings, name=f"method {method.name}", images=tuple(config.experiment.images))
     raw |= {"name": method.name, "seed": seed, "models": [method.model]}
     return ExperimentConfig.model_validate(raw)
 

@@ -28,6 +28,13 @@ def explain(
     explained_class: Annotated[
         int | None, typer.Option(help="Class whose log odds are explained; by default 1 of two classes.")
     ] = None,
+    without: Annotated[
+        str,
+        typer.Option(
+            help="Modality to leave out, e.g. pet: what it was expected to change, beside what it did. By default the "
+            "one that the lesion lacks."
+        ),
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; by default within RUN_DIR/explanations.")
     ] = None,
@@ -49,6 +56,10 @@ def explain(
     """
     if cohort == bool(lesion_id):
         raise typer.BadParameter("Name one lesion, or give --cohort for all of them.")
+    if cohort and without:
+        raise typer.BadParameter(
+            "--without is asked of one lesion; the table of all is the run's acquisition.csv."
+        )
     from dgccl.explain.finished_run import open_finished
     from dgccl.explain.saliency import SaliencySettings
 
@@ -72,12 +83,32 @@ def explain(
     case = explain_lesion(
         run, lesion_id, model=model, settings=settings, explained_class=explained_class, device=device
     )
+    _add_outlook(case.facts, run_dir, model=model, without=without)
     write_case(case, folder)
     write_case_figure(folder, case.facts, images=case.images, outlines=case.outlines, maps=case.maps)
     if as_json:
         print(json.dumps(case.facts | {"folder": str(folder)}))
     else:
         _print_case(case.facts, folder)
+
+
+def _add_outlook(facts: dict[str, Any], run_dir: Path, *, model: str, without: str) -> None:
+    """Say what the image that is missing, or asked about, would change: `outlook`; why not, where it cannot be said."""
+    lacking = [name for name, found in facts["modalities"].items() if not found["present"]]
+    if not without and len(lacking) != 1:
+        return
+    from dgccl.errors import StatsError
+    from dgccl.evaluation.case_outlook import case_outlook
+    from dgccl.evaluation.run_tables import read_tables
+
+    tables = read_tables(run_dir)
+    facts["outlook_class_name"] = tables.class_names[1]
+    try:
+        facts["outlook"] = case_outlook(tables, model, facts["lesion_id"], without or lacking[0]).to_json()
+    except StatsError as error:
+        if error.code != "no_outlook" or without:
+            raise
+        facts["outlook"] = {"unavailable": error.message}
 
 
 def _explain_cohort(
@@ -132,6 +163,10 @@ def _print_case(facts: dict[str, Any], folder: Path) -> None:
             continue
         gate = "no gate" if found["gate_weight"] is None else f"gate {found['gate_weight']:.2f}"
         print(f"  {name}: {found['shapley_log_odds']:+.3f} log odds, {gate}")
+    if "outlook" in facts:
+        from dgccl.report.case_outlook import outlook_in_words
+
+        print(f"  {outlook_in_words(facts['outlook'], class_name=facts['outlook_class_name'])}")
     print(f"  together {facts['log_odds']:+.3f} log odds; figures in {folder}")
 
 

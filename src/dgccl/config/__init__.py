@@ -5,10 +5,12 @@ from dgccl.config.experiment import FUSION_MODELS, SINGLE, ExperimentConfig, loa
 from dgccl.config.modalities import ImageConfig, ModalityConfig, TableConfig
 from dgccl.config.model import ModelConfig, default_class_names, score_columns
 from dgccl.config.training import AugmentationConfig, PredictionConfig, PretrainingConfig, TrainingConfig
+from dgccl.config.variants import AblationConfig, adjusted
 
 __all__ = [
     "FUSION_MODELS",
     "SINGLE",
+    "AblationConfig",
     "AugmentationConfig",
     "ExperimentConfig",
     "ImageConfig",
@@ -20,6 +22,7 @@ __all__ = [
     "Settings",
     "TableConfig",
     "TrainingConfig",
+    "adjusted",
     "default_class_names",
     "load_config",
     "score_columns",

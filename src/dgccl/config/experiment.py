@@ -11,6 +11,7 @@ from dgccl.config.base import Settings
 from dgccl.config.modalities import ImageConfig, ModalityConfig, TableConfig
 from dgccl.config.model import ModelConfig
 from dgccl.config.training import AugmentationConfig, PredictionConfig, PretrainingConfig, TrainingConfig
+from dgccl.config.variants import AblationConfig, adjusted, check_shared
 from dgccl.errors import ConfigError
 
 FUSION_MODELS = (
@@ -28,7 +29,12 @@ SINGLE = "single_"
 
 
 class ExperimentConfig(Settings):
-    """A whole experiment as its TOML file states it; without a table `pretraining` there is none."""
+    """A whole experiment as its TOML file states it; without a table `pretraining` there is none.
+
+    Attributes:
+        models: what is trained and compared.
+        ablations: by name, further models that each lack a part of one of `models`; reported apart from them.
+    """
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
@@ -39,13 +45,17 @@ class ExperimentConfig(Settings):
     training: TrainingConfig = TrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
     pretraining: PretrainingConfig | None = None
+    ablations: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], AblationConfig] = Field(
+        default_factory=dict
+    )
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_off(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Without pre-training the table is left out, so that the hashes by which runs are known stay as they were."""
+        """Tables of what there is none of are left out: the hashes by which runs are known stay as they were."""
         dumped: dict[str, Any] = handler(self)
-        if dumped.get("pretraining") is None:
-            dumped.pop("pretraining", None)
+        for table in ("pretraining", "ablations"):
+            if not dumped.get(table):
+                dumped.pop(table, None)
         return dumped
 
     @model_validator(mode="after")
@@ -69,6 +79,45 @@ class ExperimentConfig(Settings):
         if not self.models or len(set(self.models)) < len(self.models):
             raise ValueError("models must name at least one model, and none twice")
         return self
+
+    @model_validator(mode="after")
+    def _ablations_fit(self) -> "ExperimentConfig":
+        for name, ablation in self.ablations.items():
+            if name in self.models or name in FUSION_MODELS or name.startswith(SINGLE):
+                raise ValueError(f"ablations.{name} has the name of a model; give it a name of its own")
+            if ablation.model not in self.models or ablation.model.startswith(SINGLE):
+                fused = [model for model in self.models if not model.startswith(SINGLE)]
+                raise ValueError(
+                    f"ablations.{name} is of the model {ablation.model}; it must be one of `models` that reads every "
+                    f"modality: {', '.join(fused) or 'there is none'}"
+                )
+            check_shared(ablation.settings, name=f"ablations.{name}")
+            own = self.variant(name)[0]
+            if own == self.variant(ablation.model)[0]:
+                raise ValueError(f"ablations.{name} changes nothing of {ablation.model}")
+        return self
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of all that is trained: the models, then their ablations."""
+        return (*self.models, *self.ablations)
+
+    def variant(self, name: str) -> tuple["ExperimentConfig", str]:
+        """The experiment as one of `trained` has it, and the model that it builds.
+
+        Args:
+            name: a model, for which the experiment is as it stands, or an ablation.
+
+        Raises:
+            ValueError: an ablation's settings name an unknown table or key, or a value out of range.
+        """
+        ablation = self.ablations.get(name)
+        plain = self.model_copy(update={"ablations": {}})
+        if ablation is None:
+            return plain, name
+        raw = plain.model_dump(mode="json")
+        changed = adjusted(raw, ablation.settings, name=f"ablations.{name}", images=tuple(self.images))
+        return ExperimentConfig.model_validate(changed), ablation.model
 
     @property
     def modality_names(self) -> tuple[str, ...]:

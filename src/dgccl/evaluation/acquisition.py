@@ -94,7 +94,7 @@ def acquisitions(
         missing = [name for name in tables.modalities if name not in pattern.split("+")]
         if len(missing) != 1 or len(tables.class_names) > 2:
             continue
-        lesions = _expected(tables, model, pattern, missing[0], warnings)
+        lesions = expected(tables, model, pattern, missing[0], warnings)
         if lesions.empty:
             continue
         rows.append(lesions)
@@ -104,10 +104,10 @@ def acquisitions(
     return found, pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
-def _expected(tables: RunTables, model: str, pattern: str, missing: str, warnings: list[str]) -> pd.DataFrame:
+def expected(tables: RunTables, model: str, pattern: str, missing: str, warnings: list[str]) -> pd.DataFrame:
     """One row a test lesion that can be judged without the modality: what it is expected to become."""
-    known = _both(tables, model, pattern, split="validation")
-    tested = _both(tables, model, pattern, split="test", keep_incomplete=True)
+    known = both_ways(tables, model, pattern, split="validation")
+    tested = both_ways(tables, model, pattern, split="test", keep_incomplete=True)
     parts, few = [], []
     for fold in range(tables.folds):
         own = known.loc[known["fold"] == fold]
@@ -119,7 +119,9 @@ def _expected(tables: RunTables, model: str, pattern: str, missing: str, warning
         if part.empty:
             continue
         now, later = part["p_now"].to_numpy(), outlook.probabilities(part["p_now"].to_numpy())
+        part["n_validation"] = len(own)
         part["p_expected"] = later.mean(axis=1)
+        part["p_median"] = np.median(later, axis=1)
         part["expected_change"] = np.abs(later - now[:, None]).mean(axis=1)
         tail = 100.0 * (1.0 - INTERVAL) / 2.0
         part["p_low"], part["p_high"] = np.percentile(later, [tail, 100.0 - tail], axis=1)
@@ -141,7 +143,7 @@ def _expected(tables: RunTables, model: str, pattern: str, missing: str, warning
     return table
 
 
-def _both(
+def both_ways(
     tables: RunTables, model: str, pattern: str, *, split: str, keep_incomplete: bool = False
 ) -> pd.DataFrame:
     """Lesions with their recalibrated probability without a modality, and with everything where they have it."""

@@ -1,5 +1,6 @@
 """AUROCs of a run, of two classes or more: within folds, by patient, or as much of them as is defined."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -115,19 +116,33 @@ def compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
 
     Two models are compared on the lesions that both judge: all of them, unless one reads a single modality.
     """
-    first, columns = first_model(tables), tables.score_columns
-    rows = {name: tables.rows(name, split="test", pattern=tables.full_pattern) for name in tables.models}
-    found = {}
-    for other in tables.models:
-        if other == first:
-            continue
-        theirs = rows[other][["lesion_id", "fold", *columns]]
-        both = rows[first].merge(theirs, on=["lesion_id", "fold"], suffixes=("", "_other"))
+    first = first_model(tables)
+    return compare_pairs(tables, [(first, other) for other in tables.models if other != first], warnings)
+
+
+def compare_pairs(
+    tables: RunTables, pairs: Sequence[tuple[str, str]], warnings: list[str]
+) -> list[Comparison]:
+    """Paired DeLong tests of one family, with Holm's correction over it, on the lesions that both of a pair judge.
+
+    Args:
+        tables: the run.
+        pairs: names of a and b, each pair once.
+        warnings: gets the pairs that cannot be compared.
+    """
+    columns, found = tables.score_columns, {}
+    for first, other in pairs:
+        own, theirs = (
+            tables.rows(name, split="test", pattern=tables.full_pattern) for name in (first, other)
+        )
+        both = own.merge(
+            theirs[["lesion_id", "fold", *columns]], on=["lesion_id", "fold"], suffixes=("", "_other")
+        )
         if both.empty:
             warnings.append(f"{first} and {other} judge no test lesion in common and cannot be compared.")
             continue
         try:
-            found[other] = _paired(both, columns, [f"{name}_other" for name in columns])
+            found[first, other] = _paired(both, columns, [f"{name}_other" for name in columns])
         except StatsError as error:
             note(error, f"The comparison of {first} with {other}", warnings)
     corrected = stats.holm(np.array([test.p for test in found.values()], dtype=np.float64))
@@ -144,7 +159,7 @@ def compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
             test.method,
             test.n,
         )
-        for (other, test), p_holm in zip(found.items(), corrected, strict=True)
+        for ((first, other), test), p_holm in zip(found.items(), corrected, strict=True)
     ]
 
 

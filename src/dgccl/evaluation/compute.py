@@ -6,6 +6,7 @@ import pandas as pd
 
 from dgccl.errors import StatsError
 from dgccl.evaluation import areas, calls, trust
+from dgccl.evaluation.ablations import ablation_results
 from dgccl.evaluation.acquisition import acquisitions
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
 from dgccl.evaluation.clinical_models import clinical_models
@@ -51,7 +52,17 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
     meta = describe_run(tables, confidence=CONFIDENCE)
     decision = trust.decision_curves(tables, list(models))
     clinical = None if lesions is None else clinical_models(tables, lesions, warnings)
-    results = Results(meta, models, comparisons, published, published_note, warnings, decision, clinical)
+    results = Results(
+        meta,
+        models,
+        comparisons,
+        published,
+        published_note,
+        warnings,
+        decision,
+        clinical,
+        ablations=ablation_results(tables, warnings),
+    )
     write_results(results, run_dir / RESULTS_FILE)
     _write_outlooks(run_dir, [rows for _, rows in outlooks.values() if len(rows)])
     return results

@@ -173,6 +173,32 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
+class AblationResult:
+    """A model with one part left out or changed, trained in the same folds.
+
+    Attributes:
+        name: as predictions call it.
+        label: for people.
+        model: the full model.
+        settings: what differs from it, by table and key of the configuration.
+        auroc: within folds, as that of a model.
+        full_auroc: that of the full model.
+        patterns: with only some modalities shown.
+        comparison: full model (a) against the ablation (b), Holm's correction over the run's ablations; null where
+            the data leave it undefined.
+    """
+
+    name: str
+    label: str
+    model: str
+    settings: dict[str, dict[str, Any]]
+    auroc: Figure
+    full_auroc: Figure
+    patterns: dict[str, Figure]
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
 class Published:
     """A published figure of the method, on another data set; ends of the interval where one was published."""
 
@@ -219,6 +245,7 @@ class Results:
     warnings: list[str]
     decision: DecisionCurves | None = None
     clinical: ClinicalModels | None = None
+    ablations: list[AblationResult] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `results.json`."""

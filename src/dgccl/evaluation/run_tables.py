@@ -1,16 +1,17 @@
 """The files of a trained run that evaluation reads, and the checks that they can be trusted."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from dgccl.config import SINGLE, default_class_names, score_columns
+from dgccl.config import SINGLE, AblationConfig, default_class_names, score_columns
 from dgccl.errors import TrainingError
 
 COLUMNS = ("lesion_id", "patient_id", "model", "fold", "split", "pattern", "y_true")
@@ -32,6 +33,7 @@ class RunTables:
             without it.
         tensors: embeddings by `<model>/<kind>`; empty where the run kept none.
         embedding_rows: the lesions of the embeddings.
+        ablations: by name, what was trained beside the models to learn what a part of one of them is worth.
     """
 
     name: str
@@ -42,6 +44,7 @@ class RunTables:
     predictions: pd.DataFrame
     tensors: dict[str, np.ndarray]
     embedding_rows: pd.DataFrame
+    ablations: dict[str, AblationConfig] = field(default_factory=dict)
 
     @property
     def full_pattern(self) -> str:
@@ -50,8 +53,8 @@ class RunTables:
 
     @property
     def models(self) -> list[str]:
-        """Models in the order of the predictions table."""
-        return [str(name) for name in self.predictions["model"].unique()]
+        """Models in the order of the predictions table, without their ablations."""
+        return [str(name) for name in self.predictions["model"].unique() if name not in self.ablations]
 
     @property
     def score_columns(self) -> list[str]:
@@ -110,7 +113,24 @@ def read_tables(run_dir: Path) -> RunTables:
     _check_complete(predictions, fold_table, modalities)
     tensors, embedding_rows = _read_embeddings(run_dir)
     name = run_dir.resolve().name
-    return RunTables(name, run, modalities, folds, class_names, predictions, tensors, embedding_rows)
+    ablations = _ablations(config, set(predictions["model"]))
+    return RunTables(
+        name, run, modalities, folds, class_names, predictions, tensors, embedding_rows, ablations
+    )
+
+
+def _ablations(config: dict[str, Any], scored: set[str]) -> dict[str, AblationConfig]:
+    """Ablations that the configuration names; all of them and their models must have been scored."""
+    try:
+        found = TypeAdapter(dict[str, AblationConfig]).validate_python(config.get("ablations", {}))
+    except ValueError as error:
+        raise damaged("config.json", "its ablations lack label, model or settings") from error
+    lacking = sorted({*found, *(entry.model for entry in found.values())} - scored)
+    if lacking:
+        raise _inconsistent(
+            f"config.json names {', '.join(lacking)} in its ablations, which scored no lesion"
+        )
+    return found
 
 
 def _class_names(config: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ def training_warnings(tables: RunTables) -> list[str]:
     """What a reader must know of the networks before any figure."""
     start = tables.run.get("start") or {}
     warnings = [str(start["warning"])] if start.get("warning") else []
-    for model in tables.models:
+    for model in (*tables.models, *tables.ablations):
         rows = tables.rows(model, split="validation", pattern=tables.full_pattern)
         untaught = [str(fold) for fold, part in rows.groupby("fold") if not _beats_prevalence(part, tables)]
         if untaught:

@@ -151,16 +151,19 @@ def check_models(weights: Mapping[str, Tensor], config: ExperimentConfig) -> Non
         TrainingError: `start_without_encoders`.
     """
     lacking = []
-    for name in config.models:
+    for name in config.trained:
+        own, built = config.variant(name)
         with torch.device("meta"):  # shapes only: nothing is drawn
-            encoders = [key for key in build_model(config, name).state_dict() if key.startswith(PREFIX)]
-        if not encoders or not set(encoders) <= set(weights):
+            encoders = [key for key in build_model(own, built).state_dict() if key.startswith(PREFIX)]
+        same = describe_encoders(own) == describe_encoders(config)
+        if not encoders or not set(encoders) <= set(weights) or not same:
             lacking.append(name)
     if lacking:
         raise TrainingError(
             "start_without_encoders",
-            f"{', '.join(lacking)} cannot begin with pre-trained encoders: it has no encoder of each modality alone.",
-            remedy="Leave it out of `models`, or train it in a run of its own without --start.",
+            f"{', '.join(lacking)} cannot begin with pre-trained encoders: it has no encoder of each modality alone, "
+            "or is an ablation with encoders of its own.",
+            remedy="Leave it out of `models` or `ablations`, or train it in a run of its own without --start.",
         )
 
 

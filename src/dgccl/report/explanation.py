@@ -13,6 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from dgccl.report import style, text
+from dgccl.report.case_outlook import outlook_in_words
 from dgccl.report.figure_files import write_figure
 
 AGAINST, TOWARD = "#0072B2", "#D55E00"
@@ -110,7 +111,15 @@ def case_caption(facts: Mapping[str, Any]) -> str:
         f"{method}; colors end at the {MAP_QUANTILE:.1%} quantile; green: outline. A map compares with its baseline, a "
         "share with the modality being absent, so that the one need not sum to the other. Rank correlation with the "
         f"maps of an untrained network (near 1: the map shows the image, not what was learned): {', '.join(alike)}."
+        f"{_outlook(facts)}"
     )
+
+
+def _outlook(facts: Mapping[str, Any]) -> str:
+    """What the missing image would change, where that was asked."""
+    if "outlook" not in facts:
+        return ""
+    return f" {outlook_in_words(facts['outlook'], class_name=facts['outlook_class_name'])}"
 
 
 def _headline(facts: Mapping[str, Any]) -> str:
