@@ -59,5 +59,9 @@ class TrainingError(DgcclError):
     """Training or prediction cannot go on."""
 
 
+class ReportError(DgcclError):
+    """A report cannot be drawn or printed."""
+
+
 class StatsError(DgcclError):
     """A statistic is not defined on the numbers that were given."""

@@ -68,13 +68,13 @@ def train(
         )
     warning = (read_run(run_dir).get("start") or {}).get("warning")
     if as_json:
-        found = {"run_dir": str(run_dir), "models": list(experiment.models)}
+        found = {"run_dir": str(run_dir), "models": list(experiment.trained)}
         print(json.dumps(found | ({"warnings": [warning]} if warning else {})))
     else:
         if warning:
             print(f"! {warning}")
         print(
-            f"Trained {', '.join(experiment.models)} ({experiment.training.folds} folds); predictions in {run_dir}"
+            f"Trained {', '.join(experiment.trained)} ({experiment.training.folds} folds); predictions in {run_dir}"
         )
 
 
@@ -164,16 +164,33 @@ def report(
     cohort_dir: Annotated[
         Path | None, typer.Option("--cohort", help="Cohort folder or CSV, if it has moved since training.")
     ] = None,
+    language: Annotated[str, typer.Option(help="Language of the report: en or zh.")] = "en",
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print it to a PDF, too; needs Chromium, Chrome or Edge.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the report: one HTML file that needs nothing else.
+    """Draw the report: one HTML file that needs nothing else, its figures as SVG with their data as CSV.
 
-    Example: `dgccl report runs/mine`
+    What `dgccl stress` found is part of it where it was called before.
+
+    Example: `dgccl report runs/mine --pdf`
     """
-    from dgccl.report import write_report
+    from dgccl.report import print_pdf, write_report
 
-    path = write_report(run_dir, cohort=_cohort_of(run_dir, moved_to=cohort_dir))
-    print(json.dumps({"report": str(path)}) if as_json else f"Report: {path}")
+    path = write_report(run_dir, cohort=_cohort_of(run_dir, moved_to=cohort_dir), language=language)
+    written = {"report": str(path)}
+    if pdf:
+        print_pdf(path, path.with_suffix(".pdf"))
+        written["pdf"] = str(path.with_suffix(".pdf"))
+    if as_json:
+        print(json.dumps(written))
+    else:
+        print(
+            "\n".join(
+                f"{name.upper() if name == 'pdf' else name.capitalize()}: {p}" for name, p in written.items()
+            )
+        )
 
 
 def _cohort_of(run_dir: Path, *, moved_to: Path | None) -> "Cohort":

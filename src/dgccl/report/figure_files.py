@@ -27,18 +27,27 @@ def write_figure(
         height_in: height, inches.
         label: what the figure shows, in words.
     """
-
-    def on_white(figure: Figure) -> None:
-        # A file may be looked at on any ground; the page's own figures are transparent.
-        paper = Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-10)
-        figure.add_artist(paper)
-        draw(figure)
-
-    svg = style.render_svg(on_white, width_in=width_in, height_in=height_in, name=name, label=label)
+    svg = svg_on_white(name, draw, width_in=width_in, height_in=height_in, label=label)
     write_atomically(folder / f"{name}.svg", svg + "\n")
     buffer = io.BytesIO()
     with matplotlib.rc_context(style._RC):
         figure = Figure(figsize=(width_in, height_in), dpi=PNG_DPI, layout="constrained")
-        on_white(figure)
+        _on_white(figure, draw)
         figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(folder / f"{name}.png", buffer.getvalue())
+
+
+def svg_on_white(
+    name: str, draw: Callable[[Figure], None], *, width_in: float, height_in: float, label: str
+) -> str:
+    """A figure as an SVG that may be looked at on any ground; arguments as of `write_figure`."""
+    return style.render_svg(
+        lambda figure: _on_white(figure, draw), width_in=width_in, height_in=height_in, name=name, label=label
+    )
+
+
+def _on_white(figure: Figure, draw: Callable[[Figure], None]) -> None:
+    # A page's own figures are transparent.
+    paper = Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-10)
+    figure.add_artist(paper)
+    draw(figure)

@@ -1,6 +1,8 @@
 """Puts text, tables, figures and lesion pictures together into one HTML file."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,25 +10,30 @@ from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
 from dgccl.report import class_figures, class_tables, figures, inner_figures, qc, style, tables, text
+from dgccl.report.ablation_section import ablation_section
 from dgccl.report.acquisition_table import acquisition_table
 from dgccl.report.clinical_section import clinical_section
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
 from dgccl.report.gallery import build_gallery
+from dgccl.report.language import Translator, load_catalog
+from dgccl.report.language.svg import translated_svg
 from dgccl.report.published import published_table
 from dgccl.report.run_files import RunFiles, read_run
 from dgccl.report.section import Section, render_template
-from dgccl.report.sketch import Sketch
+from dgccl.report.sketch import Sketch, write_sketches
 from dgccl.report.stress_section import stress_section
 from dgccl.report.trust_section import trust_section
 from dgccl.report.verdict import limitations, verdict
 
 
-def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
-    """Write RUN_DIR/report.html, one file that needs nothing else.
+def write_report(run_dir: Path, *, cohort: Cohort, language: str = "en") -> Path:
+    """Write RUN_DIR/report.html, one file that needs nothing else, and its figures with their data as files.
 
     Args:
         run_dir: a run that was trained and evaluated.
         cohort: the cohort that the run was trained on.
+        language: of the page, one of `language.LANGUAGES`; one other than English has its own file and folder of
+            figures (`report.zh.html`, `figures.zh/`).
 
     Returns:
         Path of the report.
@@ -34,6 +41,7 @@ def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
     Raises:
         TrainingError: a file of the run is absent or damaged.
         CohortError: the cohort is not the one that the run was trained on.
+        ConfigError: there is no translation into the language.
     """
     run = read_run(run_dir)
     evaluated = str(run.results["meta"]["cohort_sha256"])
@@ -43,33 +51,57 @@ def write_report(run_dir: Path, *, cohort: Cohort) -> Path:
             f"The cohort's hash begins with {cohort.sha256[:12]}; the run was evaluated on {evaluated[:12]}.",
             remedy="Give the cohort folder that the run was trained on, unchanged.",
         )
-    html = render_page(run, cohort=cohort)
-    path = run_dir / "report.html"
-    write_atomically(path, html)
+    ending = "" if language == "en" else f".{language}"
+    translator = None if language == "en" else translator_for(run, cohort, language)
+    content = page_content(run, cohort=cohort)
+    sketches = [sketch for section in content["sections"] for sketch in section.sketches]
+    write_sketches(
+        run_dir / f"figures{ending}",
+        sketches,
+        in_language=str if translator is None else partial(translated_svg, translator=translator),
+    )
+    path = run_dir / f"report{ending}.html"
+    write_atomically(path, render_template("report.html.j2", translator=translator, **content))
     return path
 
 
+def translator_for(run: RunFiles, cohort: Cohort, language: str) -> Translator:
+    """The translator of a run's page; names of sites, scanners, classes, models and columns stay as they are."""
+    tables = [cohort.lesions[name].astype(str) for name in ("site", "scanner", "manufacturer", "sex")
+              if name in cohort.lesions]  # fmt: skip
+    names = {value for column in tables for value in column.unique()}
+    names |= {*run.models, *run.modalities, *cohort.lesions.columns, str(run.results["meta"]["config_name"])}
+    known = load_catalog(language).exact
+    names |= {name for name in run.class_names if name not in known}
+    return Translator(load_catalog(language), verbatim=names)
+
+
 def render_page(run: RunFiles, *, cohort: Cohort) -> str:
-    """The page as HTML text; the same input gives the same text."""
+    """The page as HTML text, in English; the same input gives the same text."""
+    return render_template("report.html.j2", **page_content(run, cohort=cohort))
+
+
+def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
+    """All that the page shows, in English, as the template names it."""
     lines, classes = style.model_lines(run.models), style.class_styles(run.class_names)
     meta = run.results["meta"]
-    return render_template(
-        "report.html.j2",
-        meta=meta,
-        title=_title(run),
-        classes=classes,
-        kind=meta["data_kind"],
-        size=f"{text.count(meta['n_lesions'], 'lesion')} of {text.count(meta['n_patients'], 'patient')} "
+    return {
+        "meta": meta,
+        "title": _title(run),
+        "classes": classes,
+        "kind": meta["data_kind"],
+        "size": f"{text.count(meta['n_lesions'], 'lesion')} of {text.count(meta['n_patients'], 'patient')} "
         f"({text.class_counts(meta['n_by_class'])}), {text.count(int(meta['folds']), 'fold')}",
-        bands=[
+        "bands": [
             f"{meta['data_kind']} data",
             *(band.replace("_", " ") for band in meta["bands"] if band != "phantom"),
         ],
-        warnings=run.results["warnings"],
-        headline=tables.headline(run, lines),
-        verdict=verdict(run),
-        sections=[
+        "warnings": run.results["warnings"],
+        "headline": tables.headline(run, lines),
+        "verdict": verdict(run),
+        "sections": [
             _results(run, lines),
+            ablation_section(run, lines),
             trust_section(run, lines),
             clinical_section(run),
             _modalities(run, lines),
@@ -80,7 +112,7 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
             _provenance(run, cohort),
             Section("limitations", "Limitations", points=tuple(limitations(run))),
         ],
-    )
+    }
 
 
 def _title(run: RunFiles) -> str:
