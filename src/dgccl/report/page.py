@@ -9,11 +9,22 @@ import numpy as np
 from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
-from dgccl.report import class_figures, class_tables, figures, inner_figures, qc, style, tables, text
+from dgccl.report import (
+    characteristics,
+    class_figures,
+    class_tables,
+    figures,
+    inner_figures,
+    qc,
+    style,
+    tables,
+    text,
+)
 from dgccl.report.ablation_section import ablation_section
 from dgccl.report.acquisition_table import acquisition_table
 from dgccl.report.clinical_section import clinical_section
 from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
+from dgccl.report.flow import flow
 from dgccl.report.gallery import build_gallery
 from dgccl.report.language import Translator, load_catalog
 from dgccl.report.language.svg import translated_svg
@@ -100,6 +111,7 @@ def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
         "headline": tables.headline(run, lines),
         "verdict": verdict(run),
         "sections": [
+            _cohort(run, cohort),
             _results(run, lines),
             ablation_section(run, lines),
             trust_section(run, lines),
@@ -108,7 +120,6 @@ def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
             stress_section(run.stress, lines),
             _training(run, lines),
             _gallery(run, cohort),
-            _cohort(run, cohort),
             _provenance(run, cohort),
             Section("limitations", "Limitations", points=tuple(limitations(run))),
         ],
@@ -267,8 +278,13 @@ def _cohort(run: RunFiles, cohort: Cohort) -> Section:
     outcome = cohort.manifest.get("outcome", "label")
     labels = text.listing([f"{index} is {name}" for index, name in enumerate(run.class_names)])
     said += f" Labels of the column {outcome!r} in the label table: {labels}."
-    shown = (tables.cohort_by_class(cohort, run.class_names), *decisions)
-    return Section("cohort", "Cohort and quality control", said, tables=shown)
+    shown = (
+        characteristics.by_class(cohort, run.class_names),
+        characteristics.by_fold(run, cohort),
+        *decisions,
+    )
+    sketches = (flow(run, cohort),)
+    return Section("cohort", "Cohort and quality control", said, sketches=sketches, tables=shown)
 
 
 def _provenance(run: RunFiles, cohort: Cohort) -> Section:

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from dgccl.cohort import Cohort, image_flag
+from dgccl.cohort import Cohort
 from dgccl.report import text
 from dgccl.report.run_files import RunFiles
 from dgccl.report.style import Line
@@ -203,38 +201,6 @@ def gate_weights(run: RunFiles, gates: Mapping[str, Mapping[str, Any]]) -> Table
     return Table("Gate weights by true class", header, tuple(rows), note)
 
 
-def cohort_by_class(cohort: Cohort, class_names: Sequence[str]) -> Table:
-    """Who is in the cohort, by class."""
-    lesions = cohort.lesions
-    parts = [lesions, *(lesions.loc[lesions["label"] == label] for label in range(len(class_names)))]
-    rows: list[tuple[str, ...]] = [
-        ("Lesions, n", *(str(len(part)) for part in parts)),
-        ("Patients, n", *(str(part["patient_id"].nunique()) for part in parts)),
-    ]
-    measures = (
-        ("age_years", "Age, years", 0), ("diameter_mm", "Diameter, mm", 1), ("suv_max", "SUVmax, g/mL", 1),
-        ("mtv_ml", "Metabolic tumor volume, ml", 1), ("uptake_time_min", "Uptake time, min", 0),
-        ("ct_slice_spacing_mm", "CT slice spacing, mm", 2), ("pet_slice_spacing_mm", "PET slice spacing, mm", 2),
-    )  # fmt: skip
-    for column, words, digits in measures:
-        rows.append((words, *(text.quartiles(part[column].to_numpy(float), digits=digits) for part in parts)))
-    others = [(image_flag(name), f"With {text.modality_name(name)}, n") for name in cohort.other_images]
-    for column, words in (("has_ct", "With CT, n"), ("has_pet", "With PET, n"), *others):
-        rows.append((words, *(str(int(part[column].sum())) for part in parts)))
-    for column, words in (("sex", "Sex"), ("site", "Site"), ("scanner", "Scanner")):
-        values = lesions[column].value_counts().index.tolist()
-        for value in sorted(values, key=lambda value: (value == "", value)):
-            heading = f"{words}: {value or 'not recorded'}"
-            rows.append((heading, *(_share(part[column] == value) for part in parts)))
-    note = "Median [first, third quartile], or lesions (% of the column)."
-    header = ("Characteristic", "All", *(text.capitalized(name) for name in class_names))
-    return Table("The cohort by class", header, tuple(rows), note)
-
-
-def _share(chosen: pd.Series) -> str:
-    return f"{int(chosen.sum())} ({100.0 * chosen.mean():.0f}%)" if len(chosen) else "0"
-
-
 def provenance(run: RunFiles, cohort: Cohort) -> Table:
     """What made this run, so that it can be made again."""
     meta = run.results["meta"]
@@ -248,23 +214,33 @@ def provenance(run: RunFiles, cohort: Cohort) -> Table:
         ("Finished", str(run.run["finished"] or "not finished")),
         ("Cohort", cohort.folder.name),
         ("Cohort hash (SHA-256 of lesions.csv)", str(meta["cohort_sha256"])),
-        (
-            "Cross-validation",
-            f"{text.count(int(meta['folds']), 'fold')}, grouped by patient, stratified by class",
-        ),
+        ("Cross-validation", f"{text.count(int(meta['folds']), 'fold')}, {_fold_rule(run.config)}"),
     )
     return Table("What made this run", ("Item", "Value"), rows, words=True)
 
 
+def _fold_rule(config: Mapping[str, Any]) -> str:
+    if config["training"].get("fold_by", "patient") == "site":
+        return "each testing one whole site, grouped by patient"
+    return "grouped by patient, stratified by class"
+
+
+LONGEST_LISTING = 12
+"""Entries of one kind, such as the hash of every patient's files, beyond which only their number is shown."""
+
+
 def settings(title: str, content: Mapping[str, Any]) -> Table:
     """A nested table of settings, one row a leaf, folded away."""
-    return Table(title, ("Setting", "Value"), tuple(_leaves(content, "")), folded=True, words=True)
+    rows = tuple(_leaves(content, ""))
+    return Table(title, ("Setting", "Value"), rows, folded=True, words=True, verbatim=True)
 
 
 def _leaves(content: Mapping[str, Any], prefix: str) -> Sequence[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in content.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key.endswith("sha256") and len(value) > LONGEST_LISTING:
+            rows.append((f"{prefix}{key}", f"{len(value)} hashes, in manifest.json of the cohort"))
+        elif isinstance(value, Mapping):
             rows += _leaves(value, f"{prefix}{key}.")
         else:
             rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))

@@ -113,7 +113,8 @@ def limitations(run: RunFiles) -> list[str]:
         "intervals is the honest measure of what this number of lesions can show.",
         "Cross-validation estimates how well the training procedure does, not one final model; the folds share "
         "training lesions, so that their scatter is no independent repetition.",
-        "Scores are softmax probabilities without recalibration. They rank lesions; they are no calibrated risk.",
+        "AUCs and calls use the networks' own probabilities, which rank lesions. The recalibrated ones hold for "
+        "lesions like the validation lesions, with their share of each class.",
         "A missing modality was simulated by withholding one that exists. Patients who truly lack it may differ.",
         "Gate weights say how a network mixed its inputs, not which of them holds the truth.",
     ]
