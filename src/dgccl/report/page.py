@@ -82,6 +82,10 @@ def translator_for(run: RunFiles, cohort: Cohort, language: str) -> Translator:
               if name in cohort.lesions]  # fmt: skip
     names = {value for column in tables for value in column.unique()}
     names |= {*run.models, *run.modalities, *cohort.lesions.columns, str(run.results["meta"]["config_name"])}
+    names |= {str(run.run["command"]), cohort.folder.name}
+    names |= {str(entry["label"]) for entry in run.results.get("ablations") or ()}
+    for column in cohort.manifest.get("settings", {}).get("clinical", ()):
+        names |= set(cohort.lesions[column].astype(str).unique())
     known = load_catalog(language).exact
     names |= {name for name in run.class_names if name not in known}
     return Translator(load_catalog(language), verbatim=names)

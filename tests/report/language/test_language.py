@@ -125,6 +125,61 @@ def test_words_of_a_figure_are_exchanged_where_they_stand(translator: Translator
     assert drawing == Drawing(svg.replace("benign", "良性"), "结论", "95% 区间按患者计算。")
 
 
+def test_a_figure_says_what_it_shows_in_the_language_of_the_page(translator: Translator) -> None:
+    svg = '<svg role="img" aria-label="Verdict"><text>0.5</text></svg>'
+    assert translated_svg(svg, translator) == svg.replace("Verdict", "结论")
+
+
+def test_a_label_of_several_lines_is_translated_as_one() -> None:
+    catalog = read_catalog(
+        'msgid "each once, by a network that saw neither it nor its patient"\n'
+        'msgstr "各测试一次，所用网络既未见过该病灶也未见过该患者"\n\nmsgid "benign"\nmsgstr "良性"\n',
+        language="zh",
+    )
+    svg = (
+        "<text>each once, by a network</text><text>  that saw neither it nor</text><text>  its patient</text>"
+        "<text>benign</text><text>unknown words</text>"
+    )
+    translator = Translator(catalog)
+    assert translated_svg(svg, translator) == (
+        "<text>各测试一次，所用网络既</text><text>未见过该病灶也未见过该</text><text>患者</text><text>良性</text>"
+        "<text>unknown words</text>"
+    )
+    assert list(translator.missing) == ["unknown words"]
+
+
+def test_kinds_of_placeholders() -> None:
+    catalog = read_catalog(
+        'msgid "{one_a}-only network"\nmsgstr "仅{one_a}网络"\n\nmsgid "{a} − {b}"\nmsgstr "{a} − {b}"\n\n'
+        'msgid "Region {as_name} has no contour."\nmsgstr "区域 {as_name} 没有轮廓线。"\n\n'
+        'msgid "Left out: {said_why}"\nmsgstr "排除：{said_why}"\n',
+        language="zh",
+    )
+    translator = Translator(catalog)
+    assert translator.text("DG-CCL − CT-only network") == "DG-CCL − 仅 CT 网络"
+    assert (
+        translator.text("Region 'Mass at the left' has no contour.") == "区域 'Mass at the left' 没有轮廓线。"
+    )
+    both = "Left out: Region 'a' has no contour. Region 'b' has no contour."
+    assert translator.text(both) == "排除：区域 'a' 没有轮廓线。区域 'b' 没有轮廓线。"
+
+
+def test_long_lists_take_no_time_to_speak_of() -> None:
+    catalog = load_catalog("zh")
+    names = ["late fusion", "early fusion", "concatenation", "CT-only network"] * 8
+    listed = Translator(catalog).text(f"{', '.join(names)} and summed logits")
+    assert listed == "、".join(["晚期融合", "早期融合", "特征拼接", "仅 CT 网络"] * 8) + "和 logit 求和"
+    figures = "; ".join(f"{name} 0.9 (0.8 to 0.95)" for name in names)
+    unknown = Translator(catalog)
+    assert unknown.text(f"{figures}; nobody's words") == f"{figures}; nobody's words"
+    assert list(unknown.missing) == [f"{figures}; nobody's words"]
+
+
+def test_placeholders_side_by_side_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="side by side"):
+        read_catalog('msgid "{a}{b}"\nmsgstr "{b}{a}"\n', language="zh")
+
+
 def test_every_language_but_english_has_a_catalog_without_a_wrong_number() -> None:
     for language in LANGUAGES:
         if language != "en":

@@ -4,7 +4,7 @@
 finished page: every sentence is found in a catalog (gettext's PO format, placeholders in braces for what varies), and
 what was found for the placeholders stands in the translated sentence as it is. So no figure is computed or formatted
 twice, and a translation cannot change one: an entry whose numbers or placeholders differ from its original is refused.
-A sentence without an entry stays in English, is counted, and the page says so.
+A sentence without an entry stays in English and is listed in `Translator.missing`.
 """
 
 from dgccl.report.language.catalog import LANGUAGES, Catalog, load_catalog

@@ -16,9 +16,14 @@ LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 """Languages of the report, and what a page says of itself (BCP 47)."""
 
 PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
+AS_IS, ONE_WORD, NUMERIC, SEVERAL = "as_", "one_", "n_", "said_"
+"""Beginnings of placeholders: names and words of others, which stay as they are; one word; a number; one sentence or
+several. All others stand for words within a sentence."""
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\u201c(])")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NUMERIC = r"[+\-\u2212]?\d[\d,.]*\d%?|[+\-\u2212]?\d%?"
 _NUMBER_ONLY = re.compile(_NUMERIC)
+_NUMBER_BEGUN = re.compile(r"[+\-\u2212]?[\d,.]*%?")
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,6 @@ class Pattern:
         pieces: its fixed parts: before, between and after the placeholders; one more than `names`.
         names: its placeholders in their order.
         translation: with the same placeholders.
-        matcher: matches the whole sentence, as long as a placeholder's words do not matter.
         longest: the longest of the fixed parts, without which nothing matches.
         literal: how many of its characters are fixed; the more, the surer a match.
     """
@@ -37,32 +41,51 @@ class Pattern:
     pieces: tuple[str, ...]
     names: tuple[str, ...]
     translation: str
-    matcher: re.Pattern[str]
     longest: str
     literal: int
 
-    def matches(self, text: str) -> Iterator[dict[str, str]]:
-        """What may stand for the placeholders, every way to read the text in turn."""
-        if self.longest in text and self.matcher.fullmatch(text):
-            yield from self._readings(text, len(self.pieces[0]), 0, {})
+    def readings(self, text: str) -> Iterator[dict[str, str]]:
+        """What may stand for the placeholders, every way to read the text in turn; parentheses stay together."""
+        first, last = self.pieces[0], self.pieces[-1]
+        if self.longest in text and text.startswith(first) and text.endswith(last):
+            yield from self._from(text, len(first), 0, {})
 
-    def _readings(self, text: str, start: int, index: int, known: dict[str, str]) -> Iterator[dict[str, str]]:
+    def _from(self, text: str, start: int, index: int, known: dict[str, str]) -> Iterator[dict[str, str]]:
         """Readings of the text from `start` on, where placeholder `index` begins."""
         name, piece = self.names[index], self.pieces[index + 1]
         last = index + 1 == len(self.names)
         stop = len(text) - len(piece) if last else text.find(piece, start + 1)
         while start < stop:
             value = text[start:stop]
-            fits = _NUMBER_ONLY.fullmatch(value) if name.startswith("n_") else True
-            if fits and known.get(name, value) == value:
+            if _is_beyond(name, value):
+                return
+            if _fits(name, value) and known.get(name, value) == value:
                 found = known | {name: value}
                 if last:
                     yield found
                 else:
-                    yield from self._readings(text, stop + len(piece), index + 1, found)
+                    yield from self._from(text, stop + len(piece), index + 1, found)
             if last:
                 return
             stop = text.find(piece, stop + 1)
+
+
+def _fits(name: str, value: str) -> bool:
+    """Whether a placeholder may stand for this: a number, or words that end neither within parentheses nor a clause."""
+    if name.startswith(NUMERIC):
+        return _NUMBER_ONLY.fullmatch(value) is not None
+    return value[-1] not in ",:;" and all(
+        value.count(left) == value.count(right) for left, right in ("()", "[]")
+    )
+
+
+def _is_beyond(name: str, value: str) -> bool:
+    """Whether this, and all that begins like it, is more than a placeholder can stand for."""
+    if name.startswith(NUMERIC):
+        return _NUMBER_BEGUN.fullmatch(value) is None
+    if name.startswith(ONE_WORD):
+        return " " in value
+    return not name.startswith(SEVERAL) and SENTENCE_END.search(value) is not None
 
 
 @dataclass(frozen=True)
@@ -164,7 +187,7 @@ def _fixed_numbers(text: str) -> list[str]:
 
 
 def _pattern(original: str, translation: str) -> Pattern:
-    """Placeholders that begin with `n_` stand for numbers, all others for any words; the same name, the same words."""
+    """The parts of an original; placeholders of the same name stand for the same words."""
     split = PLACEHOLDER.split(original)
     pieces, names = tuple(split[::2]), tuple(split[1::2])
     if not all(pieces[1:-1]):
@@ -173,14 +196,4 @@ def _pattern(original: str, translation: str) -> Pattern:
             f"Two placeholders of {original!r} stand side by side; words were expected between them.",
             remedy="Correct the entry in the catalog.",
         )
-    parts = [re.escape(pieces[0])]
-    for name, piece in zip(names, pieces[1:], strict=True):
-        parts += [f"(?:{_NUMERIC})" if name.startswith("n_") else ".+?", re.escape(piece)]
-    return Pattern(
-        pieces,
-        names,
-        translation,
-        re.compile("".join(parts), flags=re.DOTALL),
-        max(pieces, key=len),
-        sum(map(len, pieces)),
-    )
+    return Pattern(pieces, names, translation, max(pieces, key=len), sum(map(len, pieces)))

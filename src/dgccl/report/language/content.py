@@ -11,6 +11,8 @@ from dgccl.report.tables import Table
 
 VERBATIM_FIELDS = {"id", "css", "uri", "color", "marker", "swatches", "bar", "bar_top", "lesion_id", "name"}
 """Fields of the page's parts that are no words of the page: ids, style, data, names of files and lesions."""
+VERBATIM_KEYS = {"meta", "kind", "classes"}
+"""Parts of a page that the template reads as facts and style, not as words."""
 
 
 def translated(part: Any, translator: Translator) -> Any:
@@ -25,7 +27,10 @@ def translated(part: Any, translator: Translator) -> Any:
     if isinstance(part, (tuple, list)):
         return type(part)(translated(item, translator) for item in part)
     if isinstance(part, dict):
-        return {key: translated(value, translator) for key, value in part.items()}
+        return {
+            key: value if key in VERBATIM_KEYS else translated(value, translator)
+            for key, value in part.items()
+        }
     if isinstance(part, Drawing):
         return replace(
             part,
