@@ -70,7 +70,9 @@ def recalibrate(
     return Recalibrated(rows, raw, calibrated, temperatures)
 
 
-def tempered(matrix: Float64[np.ndarray, "n classes"], temperature: float) -> Float64[np.ndarray, "n classes"]:
+def tempered(
+    matrix: Float64[np.ndarray, "n classes"], temperature: float
+) -> Float64[np.ndarray, "n classes"]:
     """Probabilities with their logits divided by a temperature, (n, C).
 
     Args:
