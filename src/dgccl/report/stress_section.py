@@ -152,26 +152,36 @@ def _height_in(results: Sequence[Mapping[str, Any]]) -> float:
     return 0.3 + PANEL_IN * -(-len(results) // PANELS_ACROSS)
 
 
+def _banded_curves(
+    figure: Figure, results: Sequence[Mapping[str, Any]], line: Line, *, key: str, words: str, at: float
+) -> list[Axes]:
+    """One figure of every step against the amount, with its band and a line at what it is with nothing wrong."""
+    drawn_on = []
+    for place, (axes, result, amounts) in enumerate(_panels(figure, results)):
+        steps = [step[key] for step in result["steps"]]
+        known = [(x, found) for x, found in zip(amounts, steps, strict=True) if found["estimate"] is not None]
+        banded = [(x, found) for x, found in known if found["ci_low"] is not None]
+        axes.axhline(at, **CHANCE_LINE)
+        axes.fill_between(
+            [x for x, _ in banded], [found["ci_low"] for _, found in banded],
+            [found["ci_high"] for _, found in banded], color=line.color, alpha=0.16, linewidth=0,
+        )  # fmt: skip
+        axes.plot(
+            [x for x, _ in known], [found["estimate"] for _, found in known], color=line.color, linewidth=1.6,
+            marker=line.marker, markersize=3,
+        )  # fmt: skip
+        if place % PANELS_ACROSS == 0:
+            axes.set_ylabel(words, fontsize=7.5)
+        drawn_on.append(axes)
+    return drawn_on
+
+
 def curves(model: str, results: Sequence[Mapping[str, Any]], line: Line, *, loss: float) -> Sketch:
     """Change of the AUC against the amount of every dial, with its band; the tolerated loss as a line."""
 
     def draw(figure: Figure) -> None:
-        for place, (axes, result, amounts) in enumerate(_panels(figure, results)):
-            change = [step["change"] for step in result["steps"]]
-            known = [(x, c) for x, c in zip(amounts, change, strict=True) if c["estimate"] is not None]
-            axes.axhline(0.0, **CHANCE_LINE)
+        for axes in _banded_curves(figure, results, line, key="change", words="Change of AUC", at=0.0):
             axes.axhline(-loss, color=style.INK, linewidth=0.8, linestyle=(0, (4, 2)))
-            banded = [(x, c) for x, c in known if c["ci_low"] is not None]
-            axes.fill_between(
-                [x for x, _ in banded], [c["ci_low"] for _, c in banded], [c["ci_high"] for _, c in banded],
-                color=line.color, alpha=0.16, linewidth=0,
-            )  # fmt: skip
-            axes.plot(
-                [x for x, _ in known], [c["estimate"] for _, c in known], color=line.color, linewidth=1.6,
-                marker=line.marker, markersize=3,
-            )  # fmt: skip
-            if place % PANELS_ACROSS == 0:
-                axes.set_ylabel("Change of AUC", fontsize=7.5)
 
     said = "; ".join(
         f"{result['title']}: {', '.join(tolerance_words(t, result['unit']) for t in result['tolerances'])}"
@@ -193,24 +203,7 @@ def calibration_curves(model: str, results: Sequence[Mapping[str, Any]], line: L
     """Calibration slope against the amount of every dial."""
 
     def draw(figure: Figure) -> None:
-        for place, (axes, result, amounts) in enumerate(_panels(figure, results)):
-            slopes = [
-                (x, step["slope"])
-                for x, step in zip(amounts, result["steps"], strict=True)
-                if step["slope"]["estimate"] is not None
-            ]
-            axes.axhline(1.0, **CHANCE_LINE)
-            banded = [(x, s) for x, s in slopes if s["ci_low"] is not None]
-            axes.fill_between(
-                [x for x, _ in banded], [s["ci_low"] for _, s in banded], [s["ci_high"] for _, s in banded],
-                color=line.color, alpha=0.16, linewidth=0,
-            )  # fmt: skip
-            axes.plot(
-                [x for x, _ in slopes], [s["estimate"] for _, s in slopes], color=line.color, linewidth=1.6,
-                marker=line.marker, markersize=3,
-            )  # fmt: skip
-            if place % PANELS_ACROSS == 0:
-                axes.set_ylabel("Calibration slope", fontsize=7.5)
+        _banded_curves(figure, results, line, key="slope", words="Calibration slope", at=1.0)
 
     return Sketch(
         f"stress-calibration-{model}",
