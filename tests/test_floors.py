@@ -14,7 +14,9 @@ FLOORS = [
     ["dicom", "nifti"],
     [
         "study",
+        "outlines",
         "lesion",
+        "registration",
         "cohort",
         "folds",
         "csv_table",

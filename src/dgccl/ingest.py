@@ -24,7 +24,7 @@ import dgccl
 from dgccl.cohort import LESION_COLUMNS, QC_COLUMNS, image_flag
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
-from dgccl.ingest_patient import IngestSettings, PatientTask, ingest_patient, kept_record
+from dgccl.ingest_patient import IngestSettings, PatientTask, ingest_patient, kept_record, registrations
 from dgccl.labels import PatientLabels, PointLesion, read_labels, read_points
 from dgccl.sources import Decision, PatientSource, find_sources
 from dgccl.volume import box_grid
@@ -170,7 +170,7 @@ def _columns(settings: IngestSettings) -> tuple[str, ...]:
 
 
 def _stated(settings: IngestSettings) -> str:
-    return json.dumps({"dgccl_version": dgccl.__version__, **asdict(settings)}, indent=2)
+    return json.dumps({"dgccl_version": dgccl.__version__, **settings.stated()}, indent=2)
 
 
 def _is_ours(cohort_dir: Path, settings: IngestSettings) -> bool:
@@ -290,8 +290,9 @@ def _manifest(
         "dgccl_version": dgccl.__version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
-        "settings": asdict(settings),
+        "settings": settings.stated(),
         "labels_sha256": hashlib.sha256(labels_csv.read_bytes()).hexdigest(),
         "points_sha256": hashlib.sha256(points_csv.read_bytes()).hexdigest() if points_csv else None,
         "inputs_sha256": {record["study_code"]: record["input_sha256"] for record in records},
+        **registrations(settings, records),
     }

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +22,12 @@ from dgccl.files import write_atomically
 from dgccl.labels import PatientLabels, PointLesion
 from dgccl.lesion import BoxSettings, Lesion, LesionArrays, crop_lesion, group_lesions, measure
 from dgccl.load_study import load_study
+from dgccl.outlines import outline_agreement
+from dgccl.registration import register_study
 from dgccl.sources import Decision, OtherImage, PatientSource, identity_words, redact_message
 from dgccl.study import Study
 
-RECORD_FORMAT = 3  # of a patient's kept outcome; one of another format is made anew
+RECORD_FORMAT = 4  # of a patient's kept outcome; one of another format is made anew
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class IngestSettings:
         lean_body_mass: formula behind SUL.
         images: what to store beside CT and PET.
         clinical: columns of the label table that the lesion table carries.
+        register: `rigid` moves PET onto CT where that is sure (`dgccl.registration`).
     """
 
     box: BoxSettings = field(default_factory=BoxSettings)
@@ -46,6 +50,14 @@ class IngestSettings:
     lean_body_mass: Literal["janmahasatian", "james"] = "janmahasatian"
     images: tuple[OtherImage, ...] = ()
     clinical: tuple[str, ...] = ()
+    register: Literal["none", "rigid"] = "none"
+
+    def stated(self) -> dict[str, Any]:
+        """As tables of settings keep it: without a registration that is off, so that folders from before it hold."""
+        stated = asdict(self)
+        if self.register == "none":
+            del stated["register"]
+        return stated
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class PatientTask:
 
     def fingerprint(self) -> str:
         """Changes with the files' names, sizes and times, the labels and the settings."""
-        state: list[Any] = [RECORD_FORMAT, dgccl.__version__, asdict(self.settings), asdict(self.labels)]
+        state: list[Any] = [RECORD_FORMAT, dgccl.__version__, self.settings.stated(), asdict(self.labels)]
         state += [[point.name, *point.center_mm, point.diameter_mm] for point in self.points]
         for path in self.source.paths:
             status = path.stat()
@@ -92,6 +104,7 @@ def ingest_patient(task: PatientTask) -> dict[str, Any]:
     decisions: list[Decision] = []
     fingerprint = content = ""
     phantom = False
+    registration: dict[str, Any] | None = None
     try:
         fingerprint, content = task.fingerprint(), _content_hash(task.source.paths)
         study, decisions = load_study(
@@ -107,10 +120,13 @@ def ingest_patient(task: PatientTask) -> dict[str, Any]:
         words = identity_words(task.source, code)
         labels = task.labels.without(words)
         _check_clinical(labels, words)
-        rows = [
-            _ingest_lesion(task, study, lesion, labels)
-            for lesion in group_lesions(study.rois, pattern=task.settings.roi_pattern)
-        ]
+        if task.settings.register == "rigid":
+            study, note = register_study(study, group_lesions(study.rois, pattern=task.settings.roi_pattern))
+            registration = note.values if note else None
+            decisions += [Decision(code, "kept", note.code, note.message)] if note else []
+        lesions = group_lesions(study.rois, pattern=task.settings.roi_pattern)
+        decisions += _disagreements(code, lesions)
+        rows = [_ingest_lesion(task, study, lesion, labels) for lesion in lesions]
         decisions.append(Decision(code, "accepted", "ok", f"{len(rows)} lesion(s)."))
     except Exception as error:  # one patient must not stop the others; the type says where to look
         rows = []
@@ -122,9 +138,27 @@ def ingest_patient(task: PatientTask) -> dict[str, Any]:
         "phantom": phantom,
         "rows": rows,
         "decisions": [asdict(decision) for decision in decisions],
+        "registration": registration,
     }
     write_atomically(task.record_path, json.dumps(record))
     return record
+
+
+def _disagreements(code: str, lesions: Iterable[Lesion]) -> list[Decision]:
+    """Lesions whose outlines on CT and PET lie apart, with how far."""
+    decisions = []
+    for lesion in lesions:
+        if (
+            lesion.on_ct
+            and lesion.on_pet
+            and (found := outline_agreement(lesion.on_ct, lesion.on_pet)).disagrees
+        ):
+            message = (
+                f"Lesion {lesion.name}: the outlines on CT and PET have their centers of mass "
+                f"{found.distance_mm:.1f} mm apart, Dice {found.dice:.2f} on the CT grid."
+            )
+            decisions.append(Decision(code, "kept", "outlines_disagree", message))
+    return decisions
 
 
 def _refusal(task: PatientTask, error: Exception) -> Decision:
@@ -227,3 +261,11 @@ def _content_hash(paths: Iterable[Path]) -> str:
     """Hash over the content of a patient's files, whatever their names and order."""
     digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def registrations(settings: IngestSettings, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """For the manifest: what was found of each patient, where PET was to be registered, and by what."""
+    if settings.register == "none":
+        return {}
+    found = {record["study_code"]: record["registration"] for record in records}
+    return {"registration_package": {"simpleitk": version("simpleitk")}, "registrations": found}

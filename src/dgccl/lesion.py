@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Int16
 from scipy import ndimage
 
 from dgccl.errors import RoiError
+from dgccl.outlines import covered, outline_agreement
 from dgccl.roi import Roi, longest_diameter_mm
 from dgccl.study import PetImage, Study
 from dgccl.types import Mask, PointMm, SuvBw
@@ -192,8 +193,7 @@ def _on_grid_of(pet: Volume, roi: Roi) -> Mask:
     high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, region.shape)
     if (low < high).all():
         part = pet.crop(tuple(low.tolist()), tuple(high.tolist())).grid
-        padded = Volume(np.pad(roi.mask.array, 1), _padded_affine(roi.mask.grid))
-        region[tuple(map(slice, low, high))] = resample(padded, part, fill=0.0).array >= 0.5
+        region[tuple(map(slice, low, high))] = covered(roi, part)
     if not region.any():
         center = np.round(pet.grid.to_index(roi.centroid_mm[None])[0]).astype(int)
         if ((center < 0) | (center >= region.shape)).any():
@@ -204,13 +204,6 @@ def _on_grid_of(pet: Volume, roi: Roi) -> Mask:
             )
         region[tuple(center)] = True
     return region
-
-
-def _padded_affine(grid: Grid) -> np.ndarray:
-    """Affine of a grid that begins one voxel earlier along every axis."""
-    affine = grid.affine.copy()
-    affine[:3, 3] = grid.to_patient(np.full((1, 3), -1.0))[0]
-    return affine
 
 
 def _suv_peak(suv: SuvBw, mask: Mask, grid: Grid) -> float:
@@ -242,7 +235,8 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
         The arrays, and codes of what a reader of the table should know: `lesion_exceeds_box`,
         `box_leaves_ct`, `box_leaves_pet` and so on (more than a tenth of the box outside the image), `suv_implausible`
         (the highest SUVbw in the outline is not above 0, or above 100: units or rescaling may be wrong),
-        `hu_implausible` (the median HU in the outline is less than air's or more than bone's).
+        `hu_implausible` (the median HU in the outline is less than air's or more than bone's), `outlines_disagree`
+        (the outline on CT and the one on PET: `dgccl.outlines.OutlineAgreement`).
     """
     center = lesion.outline("ct").centroid_mm
     ct_grid = box_grid(center, box_mm=settings.box_mm, spacing_mm=settings.ct_spacing_mm)
@@ -250,19 +244,21 @@ def crop_lesion(study: Study, lesion: Lesion, settings: BoxSettings) -> tuple[Le
     warnings = []
     if _reaches_beyond(lesion.outline("ct"), center, settings.box_mm / 2):
         warnings.append("lesion_exceeds_box")
+    if lesion.on_ct and lesion.on_pet and outline_agreement(lesion.on_ct, lesion.on_pet).disagrees:
+        warnings.append("outlines_disagree")
     ct_hu = suv_bw = mask_ct = mask_pet = None
     if study.ct is not None:
         values = resample(study.ct, ct_grid, fill=np.nan).array
         warnings += _leaves(values, "box_leaves_ct")
         ct_hu = np.round(np.nan_to_num(values, nan=AIR_HU)).clip(-32768, 32767).astype(np.int16)
-        mask_ct = _mask_in_box(lesion.outline("ct"), ct_grid)
+        mask_ct = covered(lesion.outline("ct"), ct_grid)
         if mask_ct.any() and not PLAUSIBLE_HU[0] <= np.median(ct_hu[mask_ct]) <= PLAUSIBLE_HU[1]:
             warnings.append("hu_implausible")
     if study.pet is not None:
         values = resample(study.pet.suv_bw, pet_grid, fill=np.nan).array
         warnings += _leaves(values, "box_leaves_pet")
         suv_bw = np.nan_to_num(values, nan=0.0)
-        mask_pet = _mask_in_box(lesion.outline("pet"), pet_grid)
+        mask_pet = covered(lesion.outline("pet"), pet_grid)
         if mask_pet.any() and not 0 < suv_bw[mask_pet].max() <= PLAUSIBLE_SUV:
             warnings.append("suv_implausible")
     others, left = _crop_others(study, center, settings)
@@ -290,9 +286,3 @@ def _reaches_beyond(roi: Roi, center_mm: PointMm, half_mm: float) -> bool:
 
 def _leaves(values: np.ndarray, code: str) -> list[str]:
     return [code] if np.isnan(values).mean() > 0.1 else []
-
-
-def _mask_in_box(roi: Roi, grid: Grid) -> Mask:
-    """Voxels of a box that a region covers at least by half."""
-    padded = Volume(np.pad(roi.mask.array, 1), _padded_affine(roi.mask.grid))
-    return resample(padded, grid, fill=0.0).array >= 0.5

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -70,6 +70,12 @@ def ingest(
         bool, typer.Option(help="Record labeled patients without images instead of stopping.")
     ] = False,
     lean_body_mass: LeanBodyMassOption = "janmahasatian",
+    register: Annotated[
+        Literal["none", "rigid"],
+        typer.Option(
+            help="rigid: move PET onto CT by mutual information, where that is sure (docs/registration.md)."
+        ),
+    ] = "none",
     accept_refused: Annotated[
         bool, typer.Option(help="Exit with 0 even if patients were refused or files rejected.")
     ] = False,
@@ -96,6 +102,7 @@ def ingest(
         lean_body_mass=lean_body_mass,
         images=tuple(OtherImage.parse(text) for text in image or ()),
         clinical=tuple(clinical or ()),
+        register=register,
     )
     with progress_bars(as_json) as progress:
         summary = run_ingest(
