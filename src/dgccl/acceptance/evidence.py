@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from dgccl.cohort import Cohort, open_cohort
-from dgccl.csv_table import MISSING
 from dgccl.errors import CohortError, ConfigError, DgcclError, StatsError, TrainingError
 from dgccl.evaluation import areas
 from dgccl.evaluation.figure import Figure
@@ -167,14 +166,6 @@ def hashes_of(run_dir: Path) -> dict[str, str | None]:
         name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         for name, path in paths.items()
     }
-
-
-def recorded_words(values: pd.Series) -> pd.Series:
-    """Entries of a column of words, stripped, in one spelling of upper and lower case; empty where not recorded."""
-    words = values.astype("str").str.strip()
-    keys = words.str.casefold()
-    first = words.sort_values().groupby(keys).first()
-    return keys.map(first).where(~keys.isin(MISSING), "")
 
 
 def patient_keys(ids: pd.Series) -> pd.Series:

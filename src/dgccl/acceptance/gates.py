@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dgccl.config import PositiveInt, Settings
 from dgccl.errors import ConfigError
+from dgccl.evaluation.lesion_groups import NUMERIC_COLUMNS
 
 Area = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """An AUC, or a share."""
@@ -19,7 +20,6 @@ Loss = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 """A loss of AUC that is accepted."""
 
 SubgroupColumn = Literal["sex", "site", "scanner", "manufacturer", "age_years", "diameter_mm"]
-NUMERIC_SUBGROUPS = ("age_years", "diameter_mm")
 MetadataColumn = Literal[
     "site",
     "scanner",
@@ -117,9 +117,9 @@ class SubgroupFloor(GroupSizes):
 
     @model_validator(mode="after")
     def _edges_fit(self) -> "SubgroupFloor":
-        if self.by in NUMERIC_SUBGROUPS and not self.edges:
+        if self.by in NUMERIC_COLUMNS and not self.edges:
             raise ValueError(f"edges are needed to make bands of {self.by}")
-        if self.by not in NUMERIC_SUBGROUPS and self.edges:
+        if self.by not in NUMERIC_COLUMNS and self.edges:
             raise ValueError(f"edges have no meaning for {self.by}, whose values are words")
         if any(low >= high for low, high in pairwise(self.edges)):
             raise ValueError(f"edges must rise, found {list(self.edges)}")

@@ -10,8 +10,6 @@ from dgccl.acceptance.results import Finding, Part, part_of
 from dgccl.errors import StatsError
 from dgccl.evaluation.figure import Figure
 
-NOT_RECORDED = "not recorded"
-
 
 @dataclass(frozen=True)
 class Judged:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
-from dgccl.acceptance.evidence import recorded_words
 from dgccl.cohort import Cohort, image_flag
+from dgccl.evaluation.lesion_groups import recorded_words
 
 NUMBERS = (
     "ct_slice_spacing_mm",

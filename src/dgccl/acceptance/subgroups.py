@@ -1,15 +1,14 @@
 """Gates by group of lesions: a floor in every subgroup, and at every site for networks that never saw it."""
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 
-from dgccl.acceptance.evidence import Evidence, patient_keys, recorded_words
-from dgccl.acceptance.gates import NUMERIC_SUBGROUPS, LeaveOneSiteOut, SubgroupFloor
-from dgccl.acceptance.groups import NOT_RECORDED, finding_of, judge_groups
+from dgccl.acceptance.evidence import Evidence, patient_keys
+from dgccl.acceptance.gates import LeaveOneSiteOut, SubgroupFloor
+from dgccl.acceptance.groups import finding_of, judge_groups
 from dgccl.acceptance.results import Finding
 from dgccl.errors import CohortError, TrainingError
+from dgccl.evaluation.lesion_groups import NOT_RECORDED, groups_of, recorded_words
 
 
 def judge_subgroups(gate: SubgroupFloor, evidence: Evidence) -> Finding:
@@ -19,20 +18,16 @@ def judge_subgroups(gate: SubgroupFloor, evidence: Evidence) -> Finding:
     than it asks for fails: one subgroup alone compares nothing.
     """
     rows = evidence.with_column(evidence.test_rows, gate.by)
-    names = (
-        _bands(rows[gate.by], gate.edges) if gate.by in NUMERIC_SUBGROUPS else recorded_words(rows[gate.by])
-    )
-    if (names == "").all():
+    groups = groups_of(rows[gate.by], edges=gate.edges)
+    if [name for name, _ in groups] == [NOT_RECORDED]:
         raise CohortError(
             "not_recorded",
             f"The cohort records {gate.by} of none of the {len(rows)} lesions.",
             remedy="Record it, or leave this gate out.",
         )
-    order = _band_names(gate.edges) if gate.by in NUMERIC_SUBGROUPS else sorted(set(names) - {""})
-    groups = [(name, rows.loc[names == name]) for name in [*order, ""]]
     judged = judge_groups(
         rows,
-        [(name or NOT_RECORDED, lesions) for name, lesions in groups if len(lesions)],
+        [(name, rows.loc[chosen]) for name, chosen in groups],
         evidence,
         floor=gate.floor,
         sizes=gate,
@@ -44,18 +39,6 @@ def judge_subgroups(gate: SubgroupFloor, evidence: Evidence) -> Finding:
             f"{len(recorded)} subgroups by {gate.by} could be judged, {gate.min_subgroups} are needed"
         )
     return finding_of(judged, gate, what=f"subgroups by {gate.by}", faults=faults)
-
-
-def _band_names(edges: tuple[float, ...]) -> list[str]:
-    middle = [f"{low:g} to below {high:g}" for low, high in pairwise(edges)]
-    return [f"below {edges[0]:g}", *middle, f"{edges[-1]:g} and above"]
-
-
-def _bands(values: pd.Series, edges: tuple[float, ...]) -> pd.Series:
-    """Name of each value's band, empty where there is no value; a value on an edge is in the band above it."""
-    numbers = values.to_numpy(np.float64)
-    names = np.array(_band_names(edges), dtype=object)[np.searchsorted(edges, numbers, side="right")]
-    return pd.Series(np.where(np.isnan(numbers), "", names), index=values.index, dtype="str")
 
 
 def judge_leave_one_site_out(gate: LeaveOneSiteOut, evidence: Evidence) -> Finding:

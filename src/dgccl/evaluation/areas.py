@@ -10,7 +10,6 @@ from jaxtyping import Float64
 from dgccl import stats
 from dgccl.errors import StatsError
 from dgccl.evaluation.figure import Comparison, Drop, Figure
-from dgccl.evaluation.results import Roc
 from dgccl.evaluation.run_tables import RunTables
 
 CONFIDENCE = 0.95
@@ -76,24 +75,6 @@ def fold_auroc(rows: pd.DataFrame, columns: list[str]) -> float | None:
         return None
     compute = stats.auroc if len(columns) == 1 else stats.auroc_macro
     return compute(rows["y_true"].to_numpy(), scores(rows, columns))
-
-
-def roc(rows: pd.DataFrame, column: str, what: str, warnings: list[str]) -> Roc | None:
-    """Mean ROC curve of the folds of one score; None, with a warning, where the data leave it undefined.
-
-    Args:
-        rows: predictions, with fold and y_true of two classes (1 for the class that the score speaks for).
-        column: the score.
-        what: whose curve, for the warning.
-        warnings: gets the reason where it is not defined.
-    """
-    y_true, y_score = rows["y_true"].to_numpy(), rows[column].to_numpy(np.float64)
-    try:
-        curve = stats.average_roc_curve(y_true, y_score, stratum=rows["fold"].to_numpy())
-    except StatsError as error:
-        note(error, f"The ROC curve of {what}", warnings)
-        return None
-    return Roc(curve.fpr.tolist(), curve.tpr.tolist())
 
 
 def drop(both: pd.DataFrame, columns: list[str], what: str, warnings: list[str]) -> Drop:

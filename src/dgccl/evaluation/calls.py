@@ -5,7 +5,7 @@ import pandas as pd
 
 from dgccl import stats
 from dgccl.errors import StatsError
-from dgccl.evaluation import areas
+from dgccl.evaluation import areas, curves
 from dgccl.evaluation.areas import CONFIDENCE, figure_of, note, undefined
 from dgccl.evaluation.figure import Figure
 from dgccl.evaluation.results import ClassResult, Confusion, MultiClass
@@ -64,6 +64,6 @@ def multiclass(rows: pd.DataFrame, tables: RunTables, model: str, warnings: list
         rates = calls.sensitivity[index], calls.specificity[index]
         sensitivity, specificity = (figure_of(rate) if rate else undefined(0) for rate in rates)
         area = areas.auroc(own, [column], what, warnings)
-        curve = None if area.estimate is None else areas.roc(own, column, what, warnings)
+        curve = None if area.estimate is None else curves.roc(own, column, what, warnings)
         by_class[name] = ClassResult(area, curve, sensitivity, specificity)
     return MultiClass(by_class, figure_of(calls.accuracy), calls.counts.tolist())

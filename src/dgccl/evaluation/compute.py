@@ -5,19 +5,21 @@ from pathlib import Path
 import pandas as pd
 
 from dgccl.errors import StatsError
-from dgccl.evaluation import areas, calls, trust
+from dgccl.evaluation import areas, calls, curves, trust
 from dgccl.evaluation.ablations import ablation_results
 from dgccl.evaluation.acquisition import acquisitions
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
 from dgccl.evaluation.clinical_models import clinical_models
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
-from dgccl.evaluation.embeddings import cosine_similarity
+from dgccl.evaluation.embeddings import class_distances, cosine_similarity
 from dgccl.evaluation.figure import Drop, Figure
 from dgccl.evaluation.gate import gate_by_class
 from dgccl.evaluation.published import published_figures
-from dgccl.evaluation.results import ModelResult, Pattern, Results
+from dgccl.evaluation.recalibrated import recalibrate
+from dgccl.evaluation.results import ModelResult, Pattern, PrecisionRecall, Results
 from dgccl.evaluation.results_file import RESULTS_FILE, write_results
 from dgccl.evaluation.run_tables import RunTables, read_tables
+from dgccl.evaluation.subgroups import subgroups
 from dgccl.evaluation.training_facts import training_warnings
 from dgccl.evaluation.trust_results import Acquisition
 from dgccl.files import write_atomically
@@ -36,7 +38,7 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
 
     Args:
         run_dir: folder that `dgccl train` finished.
-        lesions: lesion table of the run's cohort; without it no published nodule model is computed.
+        lesions: lesion table of the run's cohort; without it no subgroup and no published nodule model is computed.
 
     Raises:
         TrainingError: a file of the run is missing, damaged or contradicts another; `results.json` stays as it was.
@@ -62,6 +64,7 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
         decision,
         clinical,
         ablations=ablation_results(tables, warnings),
+        subgroups=None if lesions is None else subgroups(tables, lesions, warnings),
     )
     write_results(results, run_dir / RESULTS_FILE)
     _write_outlooks(run_dir, [rows for _, rows in outlooks.values() if len(rows)])
@@ -107,7 +110,7 @@ def _evaluate_model(
         sensitivity=point[0],
         specificity=point[1],
         confusion=point[2],
-        roc=areas.roc(rows, columns[0], model, warnings) if binary else None,
+        roc=curves.roc(rows, columns[0], model, warnings) if binary else None,
         patterns={
             name: _evaluate_pattern(tables, model, name, rows, warnings)
             for name in tables.withheld_patterns(model)
@@ -121,7 +124,15 @@ def _evaluate_model(
         },
         conformal=trust.conformal(tables, model, _scored_patterns(tables, model), warnings),
         acquisition=outlook,
+        precision_recall=_precision_recall(tables, model, warnings) if binary else None,
+        class_distances=class_distances(tables, model),
     )
+
+
+def _precision_recall(tables: RunTables, model: str, warnings: list[str]) -> PrecisionRecall | None:
+    # Folds without a temperature are warned of where calibration is measured.
+    found = recalibrate(tables, model, tables.full_pattern, warnings=[])
+    return curves.precision_recall(found, model, warnings)
 
 
 def _scored_patterns(tables: RunTables, model: str) -> list[str]:

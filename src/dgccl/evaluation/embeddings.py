@@ -1,11 +1,13 @@
-"""Cosine similarity between two modalities' embeddings."""
+"""Cosine similarity between two modalities' embeddings, and distance between the classes before and after fusion."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from dgccl.evaluation.results import Cosine, Spread
+from dgccl.evaluation.results import ClassDistance, Cosine, Spread
 from dgccl.evaluation.run_tables import RunTables
 
 METHOD = "mean and s.d.; mismatched: lesions of different patients of the same fold"
@@ -33,7 +35,7 @@ def cosine_similarity(tables: RunTables, model: str) -> Cosine | None:
         return None
     trained = _paired(a[both], b[both])
     sums = [
-        _mismatched_sums(a[chosen], b[chosen], patients[chosen])
+        _mismatched_sums(_Side(a[chosen], patients[chosen]), _Side(b[chosen], patients[chosen]))
         for chosen in (both & (folds == fold) for fold in np.unique(folds))
     ]
     before = [tables.tensors.get(f"{key}_untrained") for key in (first, second)]
@@ -41,6 +43,43 @@ def cosine_similarity(tables: RunTables, model: str) -> Cosine | None:
     if before[0] is not None and before[1] is not None:
         untrained = _spread(_paired(before[0][both], before[1][both]))
     return Cosine(_spread(trained), _spread_of_sums(sums), untrained, METHOD)
+
+
+def class_distances(tables: RunTables, model: str) -> list[ClassDistance]:
+    """Cosine distance between classes, of each modality's embeddings and of the fused ones, within folds.
+
+    Only lesions that have every modality count, so that all kinds are measured on the same pairs. The distance within
+    classes stands beside it: embeddings that merely spread grow both.
+
+    Returns:
+        One a kind, the modalities first; empty where the run kept no fused embeddings.
+    """
+    keys = {kind: f"{model}/{kind}" for kind in (*tables.modalities, "fused")}
+    if any(key not in tables.tensors for key in keys.values()):
+        return []
+    lesions = tables.embedding_rows.iloc[tables.tensors[f"{model}/row"]]
+    complete = np.all([tables.tensors[keys[name]].any(axis=1) for name in tables.modalities], axis=0)
+    y_true, folds = lesions["y_true"].to_numpy(), lesions["fold"].to_numpy()
+    patients = lesions["patient_id"].to_numpy().astype(str)
+    found = []
+    for kind, key in keys.items():
+        between, within = [], []
+        for fold in np.unique(folds[complete]):
+            chosen = [complete & (folds == fold) & (y_true == label) for label in np.unique(y_true)]
+            sides = [_Side(tables.tensors[key][one], patients[one]) for one in chosen]
+            between += [_mismatched_sums(a, b) for a, b in combinations(sides, 2)]
+            within += [_mismatched_sums(side, side) for side in sides]
+        halved = [
+            (count // 2, total / 2.0, squares / 2.0) for count, total, squares in within
+        ]  # each pair twice
+        found.append(ClassDistance(kind, _distance(between), _distance(halved)))
+    return found
+
+
+def _distance(sums: Iterable[tuple[int, float, float]]) -> Spread | None:
+    """Spread of 1 - cosine from the sums of the cosines."""
+    found = _spread_of_sums(sums)
+    return None if found is None else Spread(1.0 - found.mean, found.sd, found.n)
 
 
 def _unit(vectors: Vectors) -> Float[np.ndarray, "n width"]:
@@ -52,17 +91,24 @@ def _paired(a: Vectors, b: Vectors) -> Float[np.ndarray, "n"]:
     return np.einsum("nd,nd->n", _unit(a), _unit(b))
 
 
-def _mismatched_sums(a: Vectors, b: Vectors, patients: Shaped[np.ndarray, "n"]) -> tuple[int, float, float]:
-    """Count, sum and sum of squares of the cosines over all pairs of different patients.
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side of pairs: embeddings and their patients."""
+
+    vectors: Vectors
+    patients: Shaped[np.ndarray, "n"]
+
+
+def _mismatched_sums(first: _Side, second: _Side) -> tuple[int, float, float]:
+    """Count, sum and sum of squares of the cosines over all pairs of different patients, one of each side.
 
     All pairs at once by Gram matrices, linear in the lesions; each patient's own pairs are then taken away.
     """
-    unit_a, unit_b = _unit(a), _unit(b)
-    count, total = len(a) ** 2, float(unit_a.sum(axis=0) @ unit_b.sum(axis=0))
+    unit_a, unit_b = _unit(first.vectors), _unit(second.vectors)
+    count, total = len(unit_a) * len(unit_b), float(unit_a.sum(axis=0) @ unit_b.sum(axis=0))
     squares = float(np.vdot(unit_a.T @ unit_a, unit_b.T @ unit_b))
-    for patient in np.unique(patients):
-        own = patients == patient
-        block = unit_a[own] @ unit_b[own].T
+    for patient in np.intersect1d(first.patients, second.patients):
+        block = unit_a[first.patients == patient] @ unit_b[second.patients == patient].T
         count, total = count - block.size, total - float(block.sum())
         squares -= float(np.vdot(block, block))
     return count, total, squares
@@ -74,7 +120,7 @@ def _spread(values: Float[np.ndarray, "n"]) -> Spread:
 
 
 def _spread_of_sums(sums: Iterable[tuple[int, float, float]]) -> Spread | None:
-    count, total, squares = (sum(part) for part in zip(*sums, strict=True))
+    count, total, squares = (sum(part) for part in zip((0, 0.0, 0.0), *sums, strict=True))
     if not count:
         return None
     mean = total / count

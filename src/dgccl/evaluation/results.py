@@ -31,11 +31,46 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class RocBand:
+    """Interval of the mean sensitivity of the folds at each of a row of specificities, each point by itself."""
+
+    fpr: list[float]
+    low: list[float]
+    high: list[float]
+    method: str
+    replicates: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Roc:
-    """Mean ROC curve of the folds (at equal specificity), from (0, 0) to (1, 1); its area is the AUROC."""
+    """Mean ROC curve of the folds (at equal specificity), from (0, 0) to (1, 1); its area is the AUROC.
+
+    Attributes:
+        band: null where the data leave it undefined, and in results of before it was computed.
+    """
 
     fpr: list[float]
     tpr: list[float]
+    band: RocBand | None = None
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Precision-recall curve of the recalibrated probabilities of all folds, which lie on one scale.
+
+    Attributes:
+        baseline: precision of a score without skill, which is the share of positive lesions.
+        auprc: average precision with its bootstrap interval by patient within folds.
+        seed: of the bootstrap.
+    """
+
+    recall: list[float]
+    precision: list[float]
+    baseline: float
+    auprc: Figure
+    replicates: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -99,6 +134,21 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class ClassDistance:
+    """Cosine distance (1 - cosine) of one kind of embeddings between lesions, each fold within its own network.
+
+    Attributes:
+        kind: a modality, whose embeddings go into the fusion, or `fused`, what comes out.
+        between: pairs of lesions of different classes.
+        within: pairs of lesions of one class, of different patients.
+    """
+
+    kind: str
+    between: Spread | None
+    within: Spread | None
+
+
+@dataclass(frozen=True)
 class ClassResult:
     """One class of several against the rest.
 
@@ -153,6 +203,8 @@ class ModelResult:
         calibration: by pattern, that of all modalities first; empty in results of version 0.1.0.
         conformal: prediction sets; null where no fold has enough validation lesions.
         acquisition: what each modality would add where it alone is missing; empty with more than two classes.
+        precision_recall: null with more than two classes, and in results of before it was computed.
+        class_distances: of what goes into the fusion and what comes out; empty where the run kept no fused embeddings.
     """
 
     auroc: Figure
@@ -170,6 +222,42 @@ class ModelResult:
     calibration: dict[str, Calibration] = field(default_factory=dict)
     conformal: Conformal | None = None
     acquisition: list[Acquisition] = field(default_factory=list)
+    precision_recall: PrecisionRecall | None = None
+    class_distances: list[ClassDistance] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """One model on the test lesions of one group.
+
+    Attributes:
+        column: of the cohort's lesion table, which makes the groups.
+        name: of the group.
+        n: its test lesions.
+        n_by_class: of them, by class name.
+        auroc: within folds, as the headline; the method says `too_few` where the group was not looked at.
+    """
+
+    column: str
+    name: str
+    n: int
+    n_by_class: dict[str, int]
+    auroc: Figure
+
+
+@dataclass(frozen=True)
+class Subgroups:
+    """One model in groups of the test lesions.
+
+    Attributes:
+        model: whose scores.
+        of_class: lesions of each class that a group needs to be looked at.
+        groups: in the order of their columns.
+    """
+
+    model: str
+    of_class: int
+    groups: list[Subgroup]
 
 
 @dataclass(frozen=True)
@@ -246,6 +334,7 @@ class Results:
     decision: DecisionCurves | None = None
     clinical: ClinicalModels | None = None
     ablations: list[AblationResult] = field(default_factory=list)
+    subgroups: Subgroups | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of `results.json`."""

@@ -60,13 +60,13 @@ def roc_height_in(curves: int) -> float:
     return WIDTH_IN if curves <= LEGEND_INSIDE else WIDTH_IN + 0.25 + 0.19 * curves
 
 
-def finish_roc(figure: Figure, axes: Axes, curves: int) -> None:
-    """Axes, grid and legend of a plot of ROC curves."""
+def finish_roc(figure: Figure, axes: Axes, curves: int, *, percent: str = "95%") -> None:
+    """Axes, grid and legend of a plot of ROC curves; `percent` is the nominal coverage of the areas' intervals."""
     axes.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_aspect("equal")
     axes.grid(color=style.RULE, linewidth=0.6)
     words: dict[str, Any] = {
-        "title": "AUC (95% interval)",
+        "title": f"AUC ({percent} interval)",
         "alignment": "left",
         "handlelength": 2.6,
         "fontsize": 8.5,

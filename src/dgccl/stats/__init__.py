@@ -95,6 +95,7 @@ from dgccl.stats.recalibration import (
     recalibration_from_dict,
 )
 from dgccl.stats.roc import Placements, auroc, auroc_delong, newcombe_interval, placements
+from dgccl.stats.roc_band import RocBand, average_roc_band
 from dgccl.stats.threshold import OperatingPoint, sensitivity_specificity_at, youden_threshold
 from dgccl.stats.unpaired import UnpairedComparison, delong_unpaired
 
@@ -129,6 +130,7 @@ __all__ = [
     "Placements",
     "Platt",
     "PrecisionRecallCurve",
+    "RocBand",
     "RocCurve",
     "SampleSize",
     "SmoothCalibration",
@@ -148,6 +150,7 @@ __all__ = [
     "auroc_power",
     "auroc_precision_sample_size",
     "auroc_sample_size",
+    "average_roc_band",
     "average_roc_curve",
     "benjamini_hochberg",
     "benjamini_yekutieli",
