@@ -130,7 +130,7 @@ def test_the_head_and_the_sections_name_the_classes(page: Page) -> None:
 
 def test_a_model_of_one_modality_is_shown_with_what_it_can_judge(page: Page) -> None:
     assert "All models, each on the lesions that it can judge" in page.text
-    assert "single_pet judges 74 of 75 lesions" in page.text
+    assert "PET-only network judges 74 of 75 lesions" in page.text
     assert "CT-only network, CT missing" not in page.text
     assert "CT-only network, PET missing" in page.text
 

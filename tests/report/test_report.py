@@ -12,9 +12,10 @@ import pytest
 
 from dgccl.cohort import open_cohort
 from dgccl.errors import CohortError, TrainingError
-from dgccl.report import figures, tables, write_report
+from dgccl.report import figures, tables, text, write_report
 from dgccl.report.gallery import build_gallery
-from dgccl.report.page import embedding_maps, render_page
+from dgccl.report.modalities_section import embedding_maps
+from dgccl.report.page import render_page
 from dgccl.report.run_files import read_run
 from dgccl.report.sketch import drawn
 from dgccl.report.style import class_styles, model_lines
@@ -131,7 +132,7 @@ def test_every_result_is_in_the_text(page: Page, results: dict[str, Any]) -> Non
     for entry in results["published"].values():
         assert entry["text"] in page.text
     for warning in results["warnings"]:
-        assert warning in page.text
+        assert text.with_model_names(warning, list(results["models"])) in page.text
 
 
 def test_phantom_and_small_cohort_are_said_first(page: Page) -> None:

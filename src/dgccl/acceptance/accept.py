@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dgccl import __version__
 from dgccl.acceptance.evidence import Evidence, hashes_of, open_evidence
@@ -10,7 +11,7 @@ from dgccl.acceptance.gates import GatesFile, load_gates
 from dgccl.acceptance.judge import judge
 from dgccl.acceptance.results import Acceptance, GateResult
 from dgccl.cohort import Cohort
-from dgccl.errors import DgcclError
+from dgccl.errors import DgcclError, TrainingError
 from dgccl.evaluation.run_tables import RunTables
 from dgccl.files import write_atomically
 
@@ -44,6 +45,30 @@ def accept(
     text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"
     write_atomically(run_dir / ACCEPTANCE_FILE, text)
     return found
+
+
+def read_acceptance(run_dir: Path) -> dict[str, Any] | None:
+    """Content of the `acceptance.json` of a run; None where it was not held against gates.
+
+    Raises:
+        TrainingError: `run_file_damaged`; `acceptance_outdated` if the run has changed since.
+    """
+    path = run_dir / ACCEPTANCE_FILE
+    remedy = f"Call `dgccl accept` again, or remove {ACCEPTANCE_FILE}."
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        hashes = content["run"]["files_sha256"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            "run_file_damaged", f"{path.name} cannot be used: {error}.", remedy=remedy
+        ) from error
+    if hashes != hashes_of(run_dir):
+        raise TrainingError(
+            "acceptance_outdated", f"The run has changed since {path.name} was written.", remedy=remedy
+        )
+    return dict(content)
 
 
 def _acceptance(evidence: Evidence, file: GatesFile, gates: list[GateResult], command: str) -> Acceptance:

@@ -89,4 +89,5 @@ def _carried(column: str, lesions: pd.DataFrame, parts: Sequence[pd.DataFrame]) 
 
 
 def _share(chosen: pd.Series) -> str:
-    return f"{int(chosen.sum())} ({100.0 * chosen.mean():.0f}%)" if len(chosen) else "0"
+    # The product first: half a percent is then exact, and shares of a half of two groups are not both rounded down.
+    return f"{int(chosen.sum())} ({100 * int(chosen.sum()) / len(chosen):.0f}%)" if len(chosen) else "0"

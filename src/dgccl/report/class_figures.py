@@ -33,6 +33,8 @@ def roc_by_class(name: str, model: Mapping[str, Any], classes: Sequence[ClassSty
                 curve["fpr"], curve["tpr"], color=kind.color, linestyle=DASHES[index % len(DASHES)], linewidth=1.8,
                 label=f"{text.capitalized(kind.name)} {areas[kind.name]}",
             )  # fmt: skip
+            if curve.get("band") and len(classes) <= figures.BANDED:
+                figures.draw_band(axes, curve["band"], color=kind.color)
         figures.finish_roc(figure, axes, len(classes))
 
     said = "; ".join(f"{kind} {area}" for kind, area in areas.items())
@@ -40,12 +42,13 @@ def roc_by_class(name: str, model: Mapping[str, Any], classes: Sequence[ClassSty
         f"ROC curves of {text.model_words(name)}, each class against the rest. AUC with 95% interval: {said}."
     )
     height = figures.roc_height_in(len(classes))
+    curves = {kind.name: results[kind.name]["roc"] for kind in classes if results[kind.name]["roc"]}
+    banded = len(classes) <= figures.BANDED and any(curve.get("band") for curve in curves.values())
     caption = (
         f"{text.model_name(name)}: each class against the rest, on the test lesions, mean over the folds. Macro AUC, "
-        f"the mean of these areas: {text.estimate(model['auroc'])}."
+        f"the mean of these areas: {text.estimate(model['auroc'])}.{figures.BAND_WORDS if banded else ''}"
     )
-    curves = {kind.name: results[kind.name]["roc"] for kind in classes if results[kind.name]["roc"]}
-    data = figures.stacked({n: {"fpr": c["fpr"], "tpr": c["tpr"]} for n, c in curves.items()}, key="class")
+    data = figures.roc_data(curves, key="class")
     return Sketch(f"roc-{name}", draw, figures.WIDTH_IN, height, label, caption, data)
 
 

@@ -15,6 +15,8 @@ from dgccl.report.style import Line
 WIDTH_IN = 4.6
 LEGEND_INSIDE = 2
 """More curves than this have their legend below the plot, where it hides none of them."""
+BANDED = 3
+"""With more curves than this their bands hide each other and are left out of the figure; the data hold them."""
 CHANCE_LINE: dict[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
 
@@ -31,17 +33,40 @@ def roc(models: Mapping[str, Any], lines: Mapping[str, Line]) -> Sketch:
             axes.plot(
                 curve["fpr"], curve["tpr"], color=line.color, linestyle=line.dash, linewidth=1.8, label=legend
             )
+            if curve.get("band") and len(lines) <= BANDED:
+                draw_band(axes, curve["band"], color=line.color)
         finish_roc(figure, axes, len(lines))
 
     areas = "; ".join(f"{text.model_name(n)} {text.estimate(models[n]['auroc'])}" for n in lines)
     label = f"ROC curves. Area under the curve with 95% interval: {areas}."
-    caption = "ROC curves of the test lesions, mean over the folds. Dotted: no discrimination."
-    return Sketch("roc", draw, WIDTH_IN, roc_height_in(len(lines)), label, caption, _roc_data(models, lines))
-
-
-def _roc_data(models: Mapping[str, Any], lines: Mapping[str, Line]) -> pd.DataFrame:
     curves = {name: models[name]["roc"] for name in lines if models[name]["roc"]}
-    return stacked({name: {"fpr": c["fpr"], "tpr": c["tpr"]} for name, c in curves.items()}, key="model")
+    banded = len(lines) <= BANDED and any(curve.get("band") for curve in curves.values())
+    bands = BAND_WORDS if banded else ""
+    caption = f"ROC curves of the test lesions, mean over the folds.{bands} Dotted: no discrimination."
+    return Sketch(
+        "roc", draw, WIDTH_IN, roc_height_in(len(lines)), label, caption, roc_data(curves, key="model")
+    )
+
+
+BAND_WORDS = " Bands: 95% interval of the sensitivity at each specificity by itself (bootstrap within folds)."
+
+
+def draw_band(axes: Axes, band: Mapping[str, Any], *, color: str) -> None:
+    """The interval of the sensitivity at each specificity."""
+    axes.fill_between(band["fpr"], band["low"], band["high"], color=color, alpha=0.13, linewidth=0)
+
+
+def roc_data(curves: Mapping[str, Mapping[str, Any]], *, key: str) -> pd.DataFrame:
+    """Corners of curves (`part` curve), and their bands at even steps of specificity (`part` band)."""
+    parts: list[pd.DataFrame] = [
+        pd.DataFrame({key: [], "part": [], "fpr": [], "tpr": [], "low": [], "high": []})
+    ]
+    for name, curve in curves.items():
+        parts.append(pd.DataFrame({key: name, "part": "curve", "fpr": curve["fpr"], "tpr": curve["tpr"]}))
+        if curve.get("band"):
+            ends = {end: curve["band"][end] for end in ("fpr", "low", "high")}
+            parts.append(pd.DataFrame({key: name, "part": "band", **ends}))
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
 def stacked(parts: Mapping[Any, Mapping[str, Any]], *, key: str) -> pd.DataFrame:
@@ -97,7 +122,7 @@ def missing_modality(
                 previous = name
             y -= 0.9
             ticks.append((y, pattern, ""))
-            _interval_row(axes, y, entry, line=lines[name], filled=pattern.find("missing") < 0)
+            interval_row(axes, y, entry, line=lines[name], filled=pattern.find("missing") < 0)
         axes.axvline(0.5, **CHANCE_LINE)
         axes.set_yticks([tick for tick, _, _ in ticks], [words for _, words, _ in ticks])
         for label, (_, _, color) in zip(axes.get_yticklabels(), ticks, strict=True):
@@ -121,7 +146,7 @@ def missing_modality(
     return Sketch("missing", draw, WIDTH_IN, height, label, caption, data)
 
 
-def _interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, line: Line, filled: bool) -> None:
+def interval_row(axes: Axes, y: float, entry: Mapping[str, Any], *, line: Line, filled: bool = True) -> None:
     """One estimate with its interval at height y, the number written at the right edge."""
     color = line.color
     words = text.number(entry["estimate"])

@@ -160,13 +160,80 @@ def cosine(
         axes.axvline(0.0, **CHANCE_LINE)
         axes.grid(axis="x", color=style.RULE, linewidth=0.6)
 
-    words = "; ".join(f"{COSINE_ROWS[k]}: {text.spread(cosines[n][k])}" for n, k in rows)
+    words = "; ".join(
+        f"{text.model_name(n)}, {COSINE_ROWS[k]}: {text.spread(cosines[n][k])}" for n, k in rows
+    )
     label = f"Cosine similarity of {pair} embeddings. {words}."
     caption = (
         f"Agreement of the {pair} embeddings of the test lesions, mean ± standard deviation. Cosine {words}."
     )
     data = pd.DataFrame([{"model": n, "pairs": COSINE_ROWS[key], **cosines[n][key]} for n, key in rows])
     return Sketch("cosine", draw, WIDTH_IN, 0.8 + 0.34 * len(rows), label, caption, data)
+
+
+PAIRS_OF = {"between": "different classes", "within": "one class"}
+
+
+def class_distances(
+    distances: Mapping[str, Sequence[Mapping[str, Any]]], lines: Mapping[str, Line]
+) -> Sketch:
+    """Cosine distance between lesions of different classes and of one, before the fusion (by modality) and after it."""
+    rows = [
+        (name, _kind_words(entry["kind"]), pairs, entry[pairs])
+        for name, entries in distances.items()
+        for entry in entries
+        for pairs in PAIRS_OF
+        if entry[pairs]
+    ]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        many = len(distances) > 1
+        ticks = []
+        for y, (name, kind, pairs, found) in enumerate(rows):
+            color = lines[name].color
+            if not text.is_missing(found["sd"]):
+                low, high = found["mean"] - found["sd"], found["mean"] + found["sd"]
+                axes.plot([low, high], [y, y], color=color, linewidth=1.6)
+            face = color if pairs == "between" else "white"
+            axes.plot(
+                found["mean"], y, marker=lines[name].marker, markersize=6, markerfacecolor=face, color=color,
+                zorder=3,
+            )  # fmt: skip
+            axes.text(1.015, y, text.number(found["mean"]), transform=axes.get_yaxis_transform(), va="center")
+            ticks.append(
+                f"{text.model_name(name)}, {kind}, {PAIRS_OF[pairs]}"
+                if many
+                else f"{kind}, {PAIRS_OF[pairs]}"
+            )
+        axes.set_yticks(range(len(rows)), ticks)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set(xlabel="Cosine distance of pairs of lesions (mean ± s.d.)", ylim=(len(rows) - 0.4, -0.6))
+        axes.set_xlim(min(0.0, axes.get_xlim()[0]), max(1.0, axes.get_xlim()[1]))
+        axes.grid(axis="x", color=style.RULE, linewidth=0.6)
+
+    said = "; ".join(
+        f"{text.model_name(name)}, {kind}, {PAIRS_OF[pairs]}: {text.spread(found)}"
+        for name, kind, pairs, found in rows
+    )
+    caption = (
+        "Cosine distance (1 − cosine) of pairs of test lesions of one fold and different patients: embeddings of each "
+        "modality before the fusion, and fused. Filled: pairs of different classes; open: of one class. A fusion that "
+        "separates the classes raises the first above the second."
+    )
+    data = pd.DataFrame(
+        [
+            {"model": n, "embeddings": kind, "pairs": PAIRS_OF[pairs], **found}
+            for n, kind, pairs, found in rows
+        ]
+    )
+    label = f"Cosine distance between the classes before and after fusion. {said}."
+    return Sketch("class-distance", draw, WIDTH_IN, 0.8 + 0.34 * len(rows), label, caption, data)
+
+
+def _kind_words(kind: str) -> str:
+    return "fused" if kind == "fused" else f"{text.modality_name(kind)} before"
 
 
 def embedding_map(

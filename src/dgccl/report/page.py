@@ -4,35 +4,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dgccl.cohort import Cohort
 from dgccl.errors import CohortError
 from dgccl.files import write_atomically
-from dgccl.report import (
-    characteristics,
-    class_figures,
-    class_tables,
-    figures,
-    inner_figures,
-    qc,
-    style,
-    tables,
-    text,
-)
+from dgccl.report import characteristics, inner_figures, qc, style, tables, text
 from dgccl.report.ablation_section import ablation_section
-from dgccl.report.acquisition_table import acquisition_table
+from dgccl.report.checklists import checklist_section
 from dgccl.report.clinical_section import clinical_section
-from dgccl.report.embedding_map import SMALLEST_MAP, tsne_layout
+from dgccl.report.discrimination import discrimination
 from dgccl.report.flow import flow
 from dgccl.report.gallery import build_gallery
 from dgccl.report.language import Translator, load_catalog
 from dgccl.report.language.svg import translated_svg
-from dgccl.report.published import published_table
+from dgccl.report.modalities_section import modalities_section
 from dgccl.report.run_files import RunFiles, read_run
 from dgccl.report.section import Section, render_template
-from dgccl.report.sketch import Sketch, write_sketches
+from dgccl.report.sketch import write_sketches
 from dgccl.report.stress_section import stress_section
+from dgccl.report.subgroup_section import subgroup_section
 from dgccl.report.trust_section import trust_section
 from dgccl.report.verdict import limitations, verdict
 
@@ -100,6 +89,7 @@ def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
     """All that the page shows, in English, as the template names it."""
     lines, classes = style.model_lines(run.models), style.class_styles(run.class_names)
     meta = run.results["meta"]
+    warnings = [text.with_model_names(warning, run.models) for warning in run.results["warnings"]]
     return {
         "meta": meta,
         "title": _title(run),
@@ -111,21 +101,24 @@ def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
             f"{meta['data_kind']} data",
             *(band.replace("_", " ") for band in meta["bands"] if band != "phantom"),
         ],
-        "warnings": run.results["warnings"],
+        "band_warnings": warnings[: len(meta["bands"])],  # each band has one, and they come first
+        "warnings": warnings[len(meta["bands"]) :],
         "headline": tables.headline(run, lines),
         "verdict": verdict(run),
         "sections": [
             _cohort(run, cohort),
-            _results(run, lines),
+            discrimination(run, lines),
+            subgroup_section(run, lines),
             ablation_section(run, lines),
             trust_section(run, lines),
             clinical_section(run),
-            _modalities(run, lines),
+            modalities_section(run, lines),
             stress_section(run.stress, lines),
             _training(run, lines),
             _gallery(run, cohort),
             _provenance(run, cohort),
             Section("limitations", "Limitations", points=tuple(limitations(run))),
+            checklist_section(run, cohort),
         ],
     }
 
@@ -139,81 +132,6 @@ def _title(run: RunFiles) -> str:
     return f"DG-CCL on {text.listing([text.modality_name(name) for name in run.modalities])}: {kinds}"
 
 
-def _results(run: RunFiles, lines: dict[str, style.Line]) -> Section:
-    models = run.results["models"]
-    shown = [tables.comparisons(run)] if run.results["delong"] else []
-    notes = [] if shown else ["No model was compared with another, since only one was trained."]
-    if len(run.models) > 1 and not shown:
-        notes = ["No two models could be compared; the warnings at the head say why."]
-    folds = figures.fold_auroc(models, lines, area=text.area_name(len(run.class_names)))
-    sketches: list[Sketch]
-    if len(run.class_names) == 2:
-        sketches = [figures.roc(models, lines), folds]
-        shown += [published_table(run), tables.confusion(run, lines)]
-    else:
-        primary, classes = run.models[0], style.class_styles(run.class_names)
-        sketches = [
-            draw(primary, models[primary], classes)
-            for draw in (class_figures.roc_by_class, class_figures.confusion)
-        ]
-        sketches.append(folds)
-        notes.append(run.results["published_note"])
-        shown = [class_tables.area_by_class(run, lines), *shown]
-        shown += [class_tables.rates_by_class(run, lines), class_tables.confusion(run, lines)]
-    return Section(
-        "results",
-        "Discrimination",
-        notes=tuple(notes),
-        sketches=tuple(sketches),
-        tables=(*shown, tables.by_fold(run, lines)),
-    )
-
-
-def _modalities(run: RunFiles, lines: dict[str, style.Line]) -> Section:
-    models, modalities = run.results["models"], run.modalities
-    classes, area = style.class_styles(run.class_names), text.area_name(len(run.class_names))
-    sketches, notes, shown = [], [], []
-    if any(models[name]["patterns"] for name in lines):
-        sketches.append(figures.missing_modality(models, lines, modalities=modalities, area=area))
-        shown.append(tables.missing_modality(run, lines))
-    else:
-        notes.append(
-            "No modality was withheld in this run, so that there is no figure for a missing modality."
-        )
-    outlook = acquisition_table(run, lines)
-    if outlook is not None:
-        shown.append(outlook)
-    cosines = {name: models[name]["cosine"] for name in lines if models[name]["cosine"] is not None}
-    if cosines:
-        sketches.append(inner_figures.cosine(cosines, lines, modalities=modalities))
-    gates = {name: models[name]["gate"] for name in lines if models[name]["gate"] is not None}
-    sketches += [
-        inner_figures.gate_weights(
-            name, run.complete_rows(name), gate, modalities=modalities, classes=classes
-        )
-        for name, gate in gates.items()
-    ]
-    if gates:
-        shown.append(tables.gate_weights(run, gates))
-    pair = "-".join(text.modality_name(name) for name in modalities[:2])
-    for found, words in (
-        (gates, "no gate, hence no gate weights"),
-        (cosines, f"no {pair} cosine similarity in the results"),
-    ):
-        lacking = [text.model_name(name) for name in lines if name not in found]
-        if lacking:
-            notes.append(f"{text.listing(lacking)}: {words}.")
-    without = [text.model_words(name) for name in lines if name not in run.fused]
-    if without:
-        notes.append(f"The run stores no fused embeddings of {text.listing(without)}, hence no t-SNE map.")
-    for name in (name for name in lines if name in run.fused):
-        maps, said = embedding_maps(run, name)
-        sketches += maps
-        notes += said
-    title = f"{text.listing([text.modality_name(name) for name in modalities])}, gate and embeddings"
-    return Section("modalities", title, notes=tuple(notes), sketches=tuple(sketches), tables=tuple(shown))
-
-
 def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
     sketches, notes = [], []
     for name, line in lines.items():
@@ -224,28 +142,6 @@ def _training(run: RunFiles, lines: dict[str, style.Line]) -> Section:
             area = text.area_name(len(run.class_names))
             sketches.append(inner_figures.training(name, history, line, area=area))
     return Section("training", "Training", notes=tuple(notes), sketches=tuple(sketches))
-
-
-def embedding_maps(run: RunFiles, name: str) -> tuple[list[Sketch], list[str]]:
-    """The t-SNE map of one model that has fused embeddings, and what had to be left out of it."""
-    fused = run.fused[name]
-    fold, y_true = (fused.rows[name].to_numpy(np.int64) for name in ("fold", "y_true"))
-    layouts, small = {}, []
-    for number in np.unique(fold).tolist():
-        chosen = fold == number
-        if chosen.sum() < SMALLEST_MAP:
-            small.append(str(number))
-        else:
-            layouts[number] = (tsne_layout(fused.vectors[chosen]), y_true[chosen])
-    notes = []
-    if small:
-        folds = f"fold{'s' if len(small) > 1 else ''} {text.listing(small)}"
-        notes.append(
-            f"No t-SNE map of {text.model_words(name)} for {folds}: fewer than {SMALLEST_MAP} test lesions have "
-            "no neighborhoods to show."
-        )
-    classes = style.class_styles(run.class_names)
-    return ([inner_figures.embedding_map(name, layouts, classes)] if layouts else []), notes
 
 
 def _gallery(run: RunFiles, cohort: Cohort) -> Section:

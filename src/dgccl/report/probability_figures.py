@@ -8,12 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dgccl.report import style, text
-from dgccl.report.figures import CHANCE_LINE, LEGEND_INSIDE, WIDTH_IN, roc_height_in
+from dgccl.report.figures import BANDED, CHANCE_LINE, LEGEND_INSIDE, WIDTH_IN, roc_height_in
 from dgccl.report.sketch import Sketch
 from dgccl.report.style import Line
-
-BANDED = 3
-"""With more curves than this their bands hide each other and are left out of the figure; the data hold them."""
 
 
 def calibration(
@@ -175,3 +172,60 @@ def _decision_data(curve: Mapping[str, Any]) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+def precision_recall(
+    curves: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Line], *, positive: str
+) -> Sketch:
+    """Precision against recall of every model, average precision and interval in the legend.
+
+    Args:
+        curves: of each model `recall`, `precision`, `baseline` and `auprc`.
+        lines: how each model is drawn.
+        positive: name of the class that is looked for.
+    """
+    areas = {
+        name: f"{text.model_name(name)} {text.estimate(found['auprc'])}" for name, found in curves.items()
+    }
+    baselines = sorted({found["baseline"] for found in curves.values()})
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for baseline in baselines:
+            axes.axhline(baseline, **CHANCE_LINE)
+        for name, found in curves.items():
+            line = lines[name]
+            axes.plot(
+                found["recall"], found["precision"], color=line.color, linestyle=line.dash, linewidth=1.5,
+                label=areas[name],
+            )  # fmt: skip
+        axes.set(
+            xlabel=f"Sensitivity for {positive} (recall)", ylabel="Positive predictive value (precision)",
+            xlim=(-0.01, 1.01), ylim=(-0.01, 1.01),
+        )  # fmt: skip
+        axes.set_aspect("equal")
+        axes.grid(color=style.RULE, linewidth=0.6)
+        words: dict[str, Any] = {
+            "title": "Average precision (95% interval)", "alignment": "left", "handlelength": 2.6, "fontsize": 8.5,
+        }  # fmt: skip
+        if len(curves) <= LEGEND_INSIDE:
+            axes.legend(loc="lower left", **words)
+        else:
+            figure.legend(loc="outside lower left", **words)
+
+    shares = text.listing([text.number(baseline) for baseline in baselines])
+    caption = (
+        "Precision against recall of the recalibrated probabilities of all folds. Intervals: bootstrap by patient "
+        f"within folds. Dotted: the share of {positive} lesions, which a score without skill has; areas of cohorts of "
+        "other shares do not compare."
+    )
+    data = pd.concat(
+        [
+            pd.DataFrame({"model": name, "recall": found["recall"], "precision": found["precision"]})
+            for name, found in curves.items()
+        ],
+        ignore_index=True,
+    )
+    said = "; ".join(areas.values())
+    label = f"Precision-recall curves. Average precision with 95% interval: {said}. Without skill: {shares}."
+    return Sketch("precision-recall", draw, WIDTH_IN, roc_height_in(len(curves)), label, caption, data)

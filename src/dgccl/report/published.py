@@ -44,6 +44,20 @@ def _cosine(key: str) -> Reader:
     return read
 
 
+def _class_distance(*, fused: bool) -> Reader:
+    def read(results: Mapping[str, Any]) -> str | None:
+        found = [
+            (entry["kind"], entry["between"])
+            for entry in _model(results, "dgccl", "class_distances") or ()
+            if (entry["kind"] == "fused") == fused and entry["between"]
+        ]
+        if fused:
+            return next((text.number(between["mean"]) for _, between in found), None)
+        return "; ".join(f"{text.modality_name(kind)} {text.number(b['mean'])}" for kind, b in found) or None
+
+    return read
+
+
 def _single_modality(results: Mapping[str, Any]) -> str | None:
     patterns = _model(results, "dgccl", "patterns") or {}
     single = {name: entry for name, entry in patterns.items() if "+" not in name}
@@ -60,6 +74,8 @@ OURS: dict[str, Reader] = {
     "n_test": lambda results: str(results["meta"]["n_lesions"]),
     "cosine_before": _cosine("paired_untrained"),
     "cosine_after": _cosine("paired"),
+    "class_distance_before": _class_distance(fused=False),
+    "class_distance_after": _class_distance(fused=True),
     "gate_pet_malignant": _gate_median("malignant", "pet"),
     "gate_ct_benign": _gate_median("benign", "ct"),
 }

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from dgccl.acceptance import read_acceptance
 from dgccl.config import score_columns
 from dgccl.errors import TrainingError
 from dgccl.evaluation import load_results
@@ -45,6 +46,7 @@ class RunFiles:
 
     Attributes:
         stress: content of `stress.json`; None where `dgccl stress` was not called.
+        acceptance: content of `acceptance.json`; None where `dgccl accept` was not called.
     """
 
     results: dict[str, Any]
@@ -55,6 +57,7 @@ class RunFiles:
     history: pd.DataFrame
     fused: dict[str, FusedEmbeddings] = field(default_factory=dict)
     stress: dict[str, Any] | None = None
+    acceptance: dict[str, Any] | None = None
 
     @property
     def models(self) -> list[str]:
@@ -111,6 +114,7 @@ def read_run(run_dir: Path) -> RunFiles:
         history=_read_table(run_dir / "history.csv", HISTORY_COLUMNS),
         fused=_read_fused(run_dir),
         stress=read_stress(run_dir),
+        acceptance=read_acceptance(run_dir),
     )
 
 

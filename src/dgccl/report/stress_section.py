@@ -232,7 +232,7 @@ def gate_curves(model: str, results: Sequence[Mapping[str, Any]]) -> Sketch:
                 ]
                 axes.plot(
                     [x for x, _ in known], [w for _, w in known], linewidth=1.5,
-                    color=style.CLASS_STYLES[2 + index % 4][0],
+                    color=style.MODALITY_COLORS[index % len(style.MODALITY_COLORS)],
                     linestyle=MODALITY_DASHES[index % len(MODALITY_DASHES)], label=text.modality_name(name),
                 )  # fmt: skip
             axes.set_ylim(-0.02, 1.02)

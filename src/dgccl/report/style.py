@@ -46,6 +46,9 @@ _MORE_LINES: tuple[tuple[str, Dash, str], ...] = (
     ("#E69F00", "-.", "s"), ("#56B4E9", (0, (5, 1)), "^"), ("#595959", "--", "v"), ("#994F7A", (0, (7, 2)), "D"),
 )  # fmt: skip
 
+MODALITY_COLORS = ("#1f2933", "#9a6a00", "#7a7f87", "#c9a227")
+"""Colors of modalities where they are drawn beside each other; no model and no class has one of them."""
+
 _RC: Any = {  # matplotlib's stubs want a literal type for each key
     "font.family": "DejaVu Sans",
     "font.size": 9.0,

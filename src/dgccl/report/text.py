@@ -1,6 +1,7 @@
 """How the report writes numbers: one function a kind of number, so that a figure looks the same everywhere."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,6 +141,14 @@ def model_words(name: str) -> str:
 def model_name(name: str) -> str:
     """How a model is called at the head of a row, a legend or a sentence."""
     return capitalized(model_words(name))
+
+
+def with_model_names(sentence: str, models: Sequence[str]) -> str:
+    """A sentence of the results with models called as in the report, at its head with a capital letter."""
+    for name in sorted(models, key=len, reverse=True):
+        # Behind a backtick stands a command.
+        sentence = re.sub(rf"(?<![\w`-]){re.escape(name)}(?![\w-])", model_words(name), sentence)
+    return capitalized(sentence)
 
 
 def capitalized(words: str) -> str:
