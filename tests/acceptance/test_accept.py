@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dgccl import __version__, cli
-from dgccl.acceptance import ACCEPTANCE_FILE, accept
+from dgccl.acceptance import ACCEPTANCE_FILE, accept, read_acceptance
 from dgccl.errors import CohortError, TrainingError
 
 from .conftest import MakeRun
@@ -264,3 +264,19 @@ def test_a_verdict_is_replaced_whole(make_run: MakeRun, gates: Path, monkeypatch
         accept(run, gates)
     assert (run / ACCEPTANCE_FILE).read_bytes() == before
     assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_verdict_on_a_run_that_has_changed_is_not_shown(make_run: MakeRun, gates: Path) -> None:
+    run = make_run()
+    assert read_acceptance(run) is None
+    found = accept(run, gates)
+    assert read_acceptance(run) == json.loads(json.dumps(found.to_json()))
+    folds = run / "folds.csv"
+    folds.write_text(folds.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(TrainingError) as error:
+        read_acceptance(run)
+    assert error.value.code == "acceptance_outdated"
+    (run / ACCEPTANCE_FILE).write_text("{}", encoding="utf-8")
+    with pytest.raises(TrainingError) as error:
+        read_acceptance(run)
+    assert error.value.code == "run_file_damaged"
