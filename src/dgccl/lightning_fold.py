@@ -31,7 +31,7 @@ from dgccl.lightning_state import SafetensorsCheckpointIO, fit
 from dgccl.model import Classifier, ModelOutput, Objective, build_model, model_config
 from dgccl.predict import channels_last
 
-INITIALIZATION, EPOCH = 0, 1  # what a seed is for
+INITIALIZATION, EPOCH, OBJECTIVE = 0, 1, 2  # what a seed is for
 
 
 def initial_network(config: ExperimentConfig, model: str, *, fold: int) -> Classifier:
@@ -53,9 +53,12 @@ class FoldModule(LightningModule):
         size = config.training.batch_size
         self.training_rows = RowBatches(data.split.train, batch_size=size)
         self.validation_rows = RowBatches(data.split.validation, batch_size=size)
-        self.objective = Objective(
-            model_config(config, model).model, modalities=len(config.modality_names), gather=True
-        )
+        # The discriminator of the mutual-information term has weights of its own, drawn from the seed like the rest.
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(config.seed, data.split.fold, OBJECTIVE))
+            self.objective = Objective(
+                model_config(config, model).model, modalities=len(config.modality_names), gather=True
+            )
         decay = config.training.weight_average
         self.average = AveragedModel(network, use_buffers=True, multi_avg_fn=_ema(decay)) if decay else None
         self.generator = Generator()

@@ -29,7 +29,7 @@ def test_regret_of_the_recommended_method_is_what_its_own_run_computed() -> None
     regret = own["regret_lower"]
     words = f"{regret['estimate']:+.4f} ({regret['ci_low']:+.4f} to {regret['ci_high']:+.4f})"
     rows = {row[0]: row for row in phantom_regret.regrets(FOUND, BOUND, "ct+pet")}
-    assert rows["DG-CCL recommended"][2] == words
+    assert rows["DG-CCL recommended"][3] == words
 
 
 def test_results_of_other_lesions_are_refused() -> None:
@@ -44,10 +44,18 @@ def test_results_of_other_lesions_are_refused() -> None:
 
 
 def test_an_interval_along_two_differences_is_wider_than_along_one() -> None:
-    rows = {row[0]: row[2] for row in phantom_regret.regrets(FOUND, BOUND, "ct+pet")}
+    rows = {row[0]: row[3] for row in phantom_regret.regrets(FOUND, BOUND, "ct+pet")}
     widths = []
-    for name in ("DG-CCL recommended", "DG-CCL as published", "Published without the contrastive loss"):
+    for name in ("DG-CCL recommended", "DG-CCL as published"):
         low, high = rows[name].partition("(")[2].rstrip(")").split(" to ")
         widths.append(float(high) - float(low))
     assert widths == sorted(widths)
-    assert len(set(widths)) == 3
+    assert len(set(widths)) == 2
+
+
+def test_scores_of_one_pose_are_listed_apart_and_have_no_interval() -> None:
+    rows = phantom_regret.regrets(FOUND, BOUND, "ct+pet")
+    poses = [int(row[1]) for row in rows]
+    assert poses == sorted(poses, reverse=True)
+    assert set(poses) == {1, 4}
+    assert all("(" not in row[3] for row, number in zip(rows, poses, strict=True) if number == 1)

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from dgccl.benchmark.bank import BankPlan, draw_bank
-from dgccl.benchmark.jobs import JobBanks, bank_plans
+from dgccl.benchmark.jobs import BEGUN, JobBanks, bank_plans, begin_job
 from dgccl.benchmark.run import run_benchmark
 from dgccl.benchmark.settings import BenchmarkConfig
 from dgccl.dataset import sample_planes, stack_images
 from dgccl.errors import CohortError, ConfigError
 from dgccl.phantom.dicom import sample_cohort
 from dgccl.phantom.memory import draw_lesions, lesion_table
-from dgccl.report.benchmark_page import benchmark_markdown
+from dgccl.report.benchmark_page import benchmark_markdown, draw_curves
 
 
 def plan(benchmark: BenchmarkConfig, **changes: object) -> BankPlan:
@@ -182,3 +182,40 @@ def test_what_is_left_out_cannot_be_asked_for(small: BenchmarkConfig, tmp_path: 
     with pytest.raises(ConfigError) as caught:
         run_benchmark(small, tmp_path, command="x", only=["lower_bound"], without=["lower_bound"])
     assert caught.value.code == "method_left_out_and_asked_for"
+
+
+def test_unfinished_work_of_other_settings_is_begun_anew(tmp_path: Path) -> None:
+    own = tmp_path / "recommended-1"
+    own.mkdir()
+    (own / "unfinished.safetensors").write_bytes(b"state")
+    begin_job(own, "these settings")  # nobody says of which settings the state is
+    assert [path.name for path in own.iterdir()] == [BEGUN]
+    (own / "unfinished.safetensors").write_bytes(b"state")
+    begin_job(own, "these settings")
+    assert (own / "unfinished.safetensors").exists()
+    begin_job(own, "other settings")
+    assert not (own / "unfinished.safetensors").exists()
+    (own / "unfinished.safetensors").write_bytes(b"state")
+    (own / "job.json").write_text("{}", encoding="utf-8")  # finished, and not wanted as it is
+    begin_job(own, "other settings")
+    assert not (own / "job.json").exists()
+    assert not (own / "unfinished.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["phantom", "lower_bound/phantom"])
+def test_the_committed_pages_are_drawn_from_the_committed_results(name: str) -> None:
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / f"{name}.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == benchmark_markdown(results)
+    assert path.with_name("phantom-missing.svg").read_text(encoding="utf-8") == draw_curves(results)
+
+
+def test_areas_of_different_poses_stand_in_tables_of_their_own() -> None:
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "phantom.json"
+    page = benchmark_markdown(json.loads(path.read_text(encoding="utf-8")))
+    section = page.partition("## All modalities")[2].partition("\n## ")[0]
+    averaged, _, one = section.partition("One pose")
+    assert "DG-CCL recommended" in averaged
+    assert "Recommended without the auxiliary losses" not in averaged
+    assert "Recommended without the auxiliary losses" in one
+    assert "of 16 hidden units" in page

@@ -42,7 +42,7 @@ class Row:
     Attributes:
         method: its name.
         pattern: modalities shown.
-        auroc: mean over seeds of the AUC within a seed, with DeLong's interval stratified by seed.
+        auroc: over the pairs within seeds (seeds weigh by their pairs), with DeLong's interval stratified by seed.
         seed_sd: standard deviation of the AUC over seeds; None for one training.
         regret_upper: AUC of the ideal observer on the latent truth minus the method's.
         regret_lower: AUC of the network trained on many lesions minus the method's; None without one.

@@ -25,6 +25,8 @@ from dgccl.predict import modality_patterns
 from dgccl.training import quiet_lightning
 
 SCORING_BATCH = 250
+BEGUN = "begun"
+"""File that says of which settings a job's unfinished state is."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,7 @@ def run_job(
     """
     experiment = method_experiment(config, job.method, seed=job.seed)
     own = folder / job.name
-    if (own / "job.json").exists():
-        shutil.rmtree(own)  # of other settings
+    begin_job(own, job_plan(config, job))
     train, validation = len(banks.train.lesions), len(banks.validation.lesions)
     split = Split(0, np.arange(train), np.arange(train, train + validation), np.empty(0, np.int64))
     labels = torch.cat([banks.train.y_true, banks.validation.y_true])
@@ -153,6 +154,14 @@ def run_job(
     write_atomically(own / "job.json", json.dumps(facts, indent=1))
     (own / "unfinished.safetensors").unlink(missing_ok=True)
     shutil.rmtree(own / "log", ignore_errors=True)
+
+
+def begin_job(own: Path, plan: str) -> None:
+    """Empty the folder of a job unless it holds a part of this very job, which then goes on."""
+    begun = own / BEGUN
+    if (own / "job.json").exists() or not begun.exists() or begun.read_text(encoding="utf-8") != plan:
+        shutil.rmtree(own, ignore_errors=True)
+    write_atomically(begun, plan)
 
 
 def score_bank(

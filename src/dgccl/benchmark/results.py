@@ -23,8 +23,9 @@ from dgccl.benchmark.compute import (
     recommended_name,
 )
 from dgccl.benchmark.scores import BenchmarkScores, meaning_of_gate
-from dgccl.benchmark.settings import Method
+from dgccl.benchmark.settings import Method, method_experiment
 from dgccl.explain.gate_meaning import GateMeaning
+from dgccl.model import model_config
 from dgccl.phantom.law import LAW_VERSION
 
 CURVES = ("either", "ct", "pet")
@@ -209,6 +210,11 @@ def _targets(
     return [*found, *_fusion_targets(scores, costs)]
 
 
+def _gate_hidden(scores: BenchmarkScores) -> int:
+    method = next(method for method in scores.config.methods if method.name == "gate_only")
+    return model_config(method_experiment(scores.config, method, seed=0), method.model).model.gate_hidden
+
+
 def _fusion_targets(scores: BenchmarkScores, costs: list[MethodCost]) -> list[Target]:
     """The gate against a fully connected fusion of equal width: operations saved, at no loss of AUC."""
     names = {method.name for method in scores.config.methods}
@@ -228,7 +234,7 @@ def _fusion_targets(scores: BenchmarkScores, costs: list[MethodCost]) -> list[Ta
             saving,
             0.37,
             saving >= 0.37,
-            f"{gate} against {full} FLOPs",
+            f"{gate} against {full} FLOPs; the gate alone, of {_gate_hidden(scores)} hidden units",
         ),
         Target(
             "gate, not below the fully connected fusion",

@@ -1,6 +1,6 @@
 """The benchmark's page: Markdown tables and one figure, drawn from its results and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -29,11 +29,11 @@ def benchmark_markdown(results: Mapping[str, Any]) -> str:
     parts = [
         _head(results),
         "## What was to be reached\n\n" + _targets(results),
-        "## All modalities\n\n" + _rows(results, labels, "ct+pet"),
+        "## All modalities\n\n" + _areas(results, labels, "ct+pet"),
         "## Against the recommended method\n\n" + _comparisons(results, labels, "recommended against rivals"),
         "## With a modality missing\n\n" + _drops(results, labels),
-        "## CT alone\n\n" + _rows(results, labels, "ct"),
-        "## PET alone\n\n" + _rows(results, labels, "pet"),
+        "## CT alone\n\n" + _areas(results, labels, "ct"),
+        "## PET alone\n\n" + _areas(results, labels, "pet"),
         "## Parts of the published method\n\n"
         + _comparisons(results, labels, "parts of the published method"),
         "## Parts of the recommended method\n\n"
@@ -54,11 +54,16 @@ NOTES = """## How to read this
   images show something of each (docs/phantom.md): no image can say more.
 - **Lower bound**: the recommended network trained on the many lesions named above (one training), on the same test
   lesions. What one network reached can be reached.
-- **AUC**: mean over seeds of the AUC within a seed. Every seed has its own training, validation and test lesions and
+- **AUC**: share of the pairs of lesions of a seed that are ranked right, over all seeds (seeds weigh by their pairs,
+  which are nearly equal in number). Every seed has its own training, validation and test lesions and
   initial weights. Intervals and p: DeLong's covariance stratified by seed, for these trained networks on other lesions.
   *p (seeds)*: paired t test over the seeds, which also counts what training anew would change.
 - **Regret**: bound minus method, on the same lesions. **Excess drop**: what is lost without a modality beyond what the
   bound loses.
+- **Poses**: scores are averaged over the poses named; parts were scored in one, upright, to save time, and have a table
+  of their own. Their paired tests hold each against its full method in one pose, too.
+- **Targets**: regret and drop are held by their estimates, with the interval beside them; "not below" by the lower
+  limit.
 - The epoch is chosen by the loss of the validation lesions; test lesions are scored once.
 - **FLOPs** of a forward pass of one lesion in one pose, a multiplication and an addition being two. *Fusion*:
   attention, gate, compensation and joining.
@@ -104,14 +109,49 @@ def _targets(results: Mapping[str, Any]) -> str:
         )
         for t in results["targets"]
     ]
-    return _table(("target", "found", "limit", "reached", "detail"), rows)
+    return _table(("target", "found", "limit", "reached", "detail"), rows) + _fusion_note(results)
 
 
-def _rows(results: Mapping[str, Any], labels: Mapping[str, str], pattern: str) -> str:
+def _fusion_note(results: Mapping[str, Any]) -> str:
+    """What the saving of the gate rests on: the width of that gate, and what the other methods spend on fusion."""
+    costs = {cost["method"]: cost for cost in results["costs"]}
+    settings = {method["name"]: method["settings"].get("model", {}) for method in results["methods"]}
+    if not {"gate_only", "concatenation_full"} <= set(costs):
+        return ""
+    others = "; ".join(
+        f"{method['label']} {costs[method['name']]['flops_by_part']['fusion']:,}"
+        for method in results["methods"]
+        if method["group"] in ("recommended", "published") and method["name"] in costs
+    )
+    hidden, full = settings["gate_only"].get("gate_hidden", "the usual"), costs["concatenation_full"]
+    return (
+        f"\n\nThe gate that saves operations is the gate alone, of {hidden} hidden units. Whole methods join more than "
+        f"that and spend more on it (FLOPs of the fusion: {others}; fully connected "
+        f"{full['flops_by_part']['fusion']:,}), of {full['flops']:,} in all: the encoders decide what a lesion costs."
+    )
+
+
+def _areas(results: Mapping[str, Any], labels: Mapping[str, str], pattern: str) -> str:
+    """One table for each number of poses that scores are averaged over: across them areas do not compare."""
+    counts = sorted({method["poses"] for method in results["methods"]}, reverse=True)
+    parts = []
+    for poses in counts:
+        names = {method["name"] for method in results["methods"] if method["poses"] == poses}
+        if any(row["method"] in names and row["pattern"] == pattern for row in results["rows"]):
+            said = (
+                f"Mean of {poses} poses:"
+                if poses > 1
+                else "One pose (compare with the column *upright* above):"
+            )
+            parts.append((said + "\n\n" if len(counts) > 1 else "") + _rows(results, labels, pattern, names))
+    return "\n\n".join(parts)
+
+
+def _rows(results: Mapping[str, Any], labels: Mapping[str, str], pattern: str, names: Collection[str]) -> str:
     kinds = {m["name"]: ("lower bound" if m["large"] else GROUPS[m["group"]]) for m in results["methods"]}
     poses = {m["name"]: m["poses"] for m in results["methods"]}
     chosen = sorted(
-        (row for row in results["rows"] if row["pattern"] == pattern),
+        (row for row in results["rows"] if row["pattern"] == pattern and row["method"] in names),
         key=lambda row: -row["auroc"]["estimate"],
     )
     rows = [
