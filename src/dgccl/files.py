@@ -1,6 +1,8 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all; and the command that they came from."""
 
 import os
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,3 +25,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def this_command() -> str:
+    """The command line of this process, as a shell takes it."""
+    name = Path(sys.argv[0]).name
+    return shlex.join([*(["python", "-m", "dgccl"] if name == "__main__.py" else [name]), *sys.argv[1:]])

@@ -7,9 +7,7 @@ import hashlib
 import json
 import os
 import platform
-import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +26,7 @@ from dgccl import __version__
 from dgccl.cohort import Cohort
 from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
-from dgccl.files import write_atomically
+from dgccl.files import this_command, write_atomically
 from dgccl.folds import Split
 
 PACKAGES = (
@@ -278,11 +276,6 @@ def describe_environment(device: str, seed: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seeds": {"experiment": seed},
     }
-
-
-def this_command() -> str:
-    """The command line of this process, as a shell takes it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def utc_now() -> str:

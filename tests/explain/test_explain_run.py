@@ -169,6 +169,7 @@ def test_what_is_refused(call: Call, run: FinishedRun, tmp_path: Path) -> None:
     assert code_of(where, "--cohort", "--model", "resnet") == "weights_not_found"
     assert code_of(where, "L00", "--explained-class", "2") == "unknown_class"
     assert code_of(where, "L00", "--method", "occlusion", "--patch-mm", "0.5") == "patch_out_of_range"
+    assert code_of(where, "L00", "--patch-mm", "0") == "patch_out_of_range"
     assert code_of(where) == "wrong_command_line"
     assert code_of(where, "L00", "--cohort") == "wrong_command_line"
     assert code_of(tmp_path, "L00") == "not_a_run"

@@ -219,3 +219,10 @@ def test_interaction_moves_no_view_of_one_modality_without_size(interaction: flo
         one, other = (table[table["malignant"] == malignant] for table in (lesions, coupled))
         for name in ("uptake_suv", "diameter_mm", "density_hu", "spiculation"):
             assert stats.ks_2samp(one[name], other[name]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("ends", [(30.0, 5.0), (0.0, 30.0), (5.0, 5.0), (float("nan"), 30.0)])
+def test_diameters_must_rise(ends: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError) as error:
+        LesionLaw(diameter_range_mm=ends)
+    assert error.value.code == "phantom_setting_out_of_range"

@@ -1,7 +1,6 @@
 """Verb that says whether a run may be used: accept."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ import typer
 
 from dgccl.cli.app import app
 from dgccl.cli.options import JsonOption
+from dgccl.files import this_command
 
 if TYPE_CHECKING:
     from dgccl.acceptance.results import Acceptance, GateResult, Part
@@ -36,7 +36,7 @@ def accept(
     from dgccl.acceptance import ACCEPTANCE_FILE
     from dgccl.acceptance import accept as run_accept
 
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = this_command()
     found = run_accept(run_dir, gates, cohort_dir=cohort_dir, command=command)
     if as_json:
         print(json.dumps(found.to_json(), allow_nan=False))

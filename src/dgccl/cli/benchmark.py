@@ -1,8 +1,6 @@
 """Verb that compares methods on the phantom: benchmark."""
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +39,11 @@ def phantom(
     """
     from dgccl.benchmark.run import run_benchmark
     from dgccl.benchmark.settings import load_benchmark
-    from dgccl.files import write_atomically
+    from dgccl.files import this_command, write_atomically
     from dgccl.report.benchmark_page import benchmark_markdown, draw_curves
 
     settings = load_benchmark(config)
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = this_command()
     with progress_bars(as_json) as progress:
         found = run_benchmark(
             settings,

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from dgccl.cli.app import app
 from dgccl.cli.options import JsonOption
+from dgccl.files import this_command
 
 
 @app.command()
@@ -35,7 +35,10 @@ def compare(
     ] = None,
     prevalence: Annotated[
         float | None,
-        typer.Option(help="Share of class 1 where the scores are to be used, if not that of the table."),
+        typer.Option(
+            help="Share of class 1 where the scores are to be used, if not that of the table; for predictive values "
+            "(they need a threshold) and decision curves (they need probabilities)."
+        ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Nominal coverage of the intervals.")] = 0.95,
     drop_missing: Annotated[
@@ -67,7 +70,7 @@ def compare(
         positive=positive,
         drop_missing=drop_missing,
     )
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = this_command()
     found = compare_scores(
         cases,
         command=command,
@@ -103,7 +106,7 @@ def _print(results: dict[str, Any], page: Path) -> None:
     from rich.table import Table
 
     meta = results["meta"]
-    percent = f"{meta['confidence']:.0%}"
+    percent = f"{100 * meta['confidence']:g}%"
     console = Console(width=None if sys.stdout.isatty() else 110)
     areas = Table(
         title=f"{meta['n']} cases, {meta['n_positive']} of class 1", title_justify="left", title_style="bold"

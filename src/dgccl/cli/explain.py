@@ -14,7 +14,9 @@ from dgccl.cli.options import JsonOption, progress_bars
 def explain(
     run_dir: Annotated[Path, typer.Argument(help="Run folder that `dgccl train` finished.")],
     lesion_id: Annotated[str, typer.Argument(help="Lesion to explain; leave it out with --cohort.")] = "",
-    model: Annotated[str, typer.Option(help="Model to explain.")] = "dgccl",
+    model: Annotated[
+        str, typer.Option(help="Model to explain; by default DG-CCL, or without it the run's first.")
+    ] = "",
     cohort: Annotated[bool, typer.Option("--cohort", help="Explain every test lesion of the run.")] = False,
     method: Annotated[
         Literal["integrated_gradients", "occlusion"],
@@ -60,10 +62,13 @@ def explain(
         raise typer.BadParameter(
             "--without is asked of one lesion; the table of all is the run's acquisition.csv."
         )
+    from dgccl.evaluation.areas import first_model
+    from dgccl.evaluation.run_tables import read_tables
     from dgccl.explain.finished_run import open_finished
     from dgccl.explain.saliency import SaliencySettings
 
     run = open_finished(run_dir, cohort_dir=cohort_dir)
+    model = model or first_model(read_tables(run_dir))
     folder = out or run_dir / "explanations" / lesion_id
     if cohort:
         _explain_cohort(

@@ -1,7 +1,6 @@
 """Verb that makes images worse: stress."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ import typer
 
 from dgccl.cli.app import app
 from dgccl.cli.options import JsonOption, progress_bars
+from dgccl.files import this_command
 
 if TYPE_CHECKING:
     from dgccl.robustness.results import DialResult, Stress, Tolerance
@@ -55,7 +55,7 @@ def stress(
             dials=dial or (),
             settings=StressSettings(loss=loss, seed=seed, replicates=replicates, device=device),
             cohort_dir=cohort_dir,
-            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            command=this_command(),
             progress=progress,
         )
     if as_json:

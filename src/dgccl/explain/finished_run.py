@@ -102,7 +102,15 @@ def open_finished(run_dir: Path, *, cohort_dir: Path | None = None) -> FinishedR
             remedy="Call `dgccl train` with the same arguments again; it goes on where it stopped.",
         )
     path = Path(facts["cohort_dir"]) if cohort_dir is None else cohort_dir
-    cohort = open_table_cohort(path, data_kind=facts["data_kind"]) if is_table(path) else open_cohort(path)
+    try:
+        cohort = (
+            open_table_cohort(path, data_kind=facts["data_kind"]) if is_table(path) else open_cohort(path)
+        )
+    except CohortError as error:
+        if cohort_dir is not None:
+            raise
+        remedy = "The path in run.json is as `train` was given it. If the cohort has moved, name it with --cohort-dir."
+        raise CohortError(error.code, error.message, remedy=remedy) from error
     if cohort.sha256 != facts["cohort_sha256"]:
         raise TrainingError(
             "cohort_changed",

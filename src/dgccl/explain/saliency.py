@@ -7,6 +7,7 @@ is reported. Occlusion replaces patches by the baseline and says what that costs
 Source: Sundararajan et al. 2017, arXiv:1703.01365; Zeiler and Fergus 2014, arXiv:1311.2901; captum.ai.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +53,14 @@ class SaliencySettings:
     method: Method = "integrated_gradients"
     baseline: Baseline = "low_end"
     patch_mm: float = 8.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.patch_mm < math.inf:
+            raise ConfigError(
+                "patch_out_of_range",
+                f"The occluded patch is {self.patch_mm:g} mm, expected a length above 0.",
+                remedy="Choose another --patch-mm.",
+            )
 
 
 @dataclass(frozen=True, eq=False)

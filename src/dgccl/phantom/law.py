@@ -60,6 +60,13 @@ class LesionLaw:
             "label_noise": (self.label_noise, 0.0 <= self.label_noise < 0.5, "in [0, 0.5)"),
             "size_spread": (self.size_spread, self.size_spread > 0.0, "above 0"),
         }
+        low, high = self.diameter_range_mm
+        if not 0.0 < low < high:
+            raise ConfigError(
+                "phantom_setting_out_of_range",
+                f"Phantom setting diameter_range_mm is {low:g} to {high:g}, expected two rising numbers above 0.",
+                remedy="Correct the setting.",
+            )
         for name, (value, valid, expected) in bounds.items():
             if not valid:
                 raise ConfigError(

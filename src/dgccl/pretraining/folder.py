@@ -16,8 +16,8 @@ from dgccl import __version__
 from dgccl.cohort import Cohort
 from dgccl.config import ExperimentConfig
 from dgccl.errors import TrainingError
-from dgccl.files import write_atomically
-from dgccl.run_dir import check_same, config_sha256, describe_environment, this_command, utc_now, write_json
+from dgccl.files import this_command, write_atomically
+from dgccl.run_dir import check_same, config_sha256, describe_environment, utc_now, write_json
 
 MANIFEST, WEIGHTS, LESIONS, HISTORY = "pretraining.json", "encoders.safetensors", "lesions.csv", "history.csv"
 UNFINISHED = "unfinished.safetensors"
