@@ -48,7 +48,8 @@ def subgroup_section(run: RunFiles, lines: Mapping[str, Line]) -> Section:
     note = f"Within folds, by patient. A group with fewer than {found['of_class']} lesions of a class is not looked at."
     table = Table(f"{text.capitalized(area)} by group", header, rows, note)
     whole = run.results["models"][name]["auroc"]
-    sketches = (forest(found, whole, lines[name], area=area),)
+    looked_at = any(not text.is_missing(group["auroc"]["estimate"]) for group in found["groups"])
+    sketches = (forest(found, whole, lines[name], area=area),) if looked_at else ()
     return Section("subgroups", "Groups of lesions", lead, sketches=sketches, tables=(table,))
 
 
