@@ -23,7 +23,8 @@ def read_csv_table(path: Path, *, needed: tuple[str, ...], known: tuple[str, ...
     Args:
         path: CSV file.
         needed: columns that must be there.
-        known: columns that may be there; like the needed ones they count in any letter case.
+        known: columns that may be there; like the needed ones they count in any letter case, unless one is spelled
+            exactly so.
 
     Raises:
         CohortError: `table_not_found`, `table_unreadable`, `column_missing`, `column_repeated`, `row_too_long`.
@@ -86,11 +87,12 @@ def _unreadable(path: Path) -> CohortError:
 
 
 def _columns(path: Path, header: list[str], needed: tuple[str, ...], optional: tuple[str, ...]) -> list[str]:
-    """Names of the columns; those that mean something to us count in any letter case."""
+    """Names of the columns; those that mean something to us count in any letter case where none is spelled so."""
     while header and not header[-1]:
         header.pop()
-    known = {*needed, *optional}
-    columns = [name.lower() if name.lower() in known else name for name in header]
+    spelled = {*needed, *optional} & set(header)
+    folded = {name.lower(): name for name in (*optional, *needed) if name not in spelled}
+    columns = [name if name in spelled else folded.get(name.lower(), name) for name in header]
     missing = [name for name in needed if name not in columns]
     if missing:
         raise CohortError(

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dgccl.acceptance.label_leak import _own_folds
 from dgccl.acceptance.metadata import class_probabilities, levels_of, one_hot
+from dgccl.errors import StatsError
 
 from .conftest import EditTable, MakeRun, judged
 
@@ -70,7 +72,7 @@ def test_a_label_implied_by_what_exists_fails(make_run: MakeRun) -> None:
 
 
 def test_a_label_implied_by_a_site_that_is_held_out_fails(make_run: MakeRun) -> None:
-    """Every fold is a site and has one class: no AUC is defined, and the leak is told all the same."""
+    """Every fold is a site and has one class, which leaves the run without an AUC: the gate has folds of its own."""
 
     def by_class(lesions: pd.DataFrame) -> None:
         lesions["fold"] = 2 * (lesions["fold"] % 2) + lesions["y_true"]
@@ -80,10 +82,96 @@ def test_a_label_implied_by_a_site_that_is_held_out_fails(make_run: MakeRun) -> 
 
     run = make_run(lesions=by_class, cohort=sites)
     found = judged(run, RULE, max_auroc=0.99)
-    assert (found.passed, found.assessed, found.figure) == (False, True, None)
+    assert (found.passed, found.assessed, found.figure) == (False, True, 1.0)
     assert found.reason.startswith("site: implies the class exactly: A (72 patients, class 1)")
     sound = judged(run, RULE, max_auroc=0.99, columns=["scanner"])
-    assert (sound.passed, sound.assessed) == (False, False)
+    assert sound.passed, sound.reason
+
+
+PATIENTS_OF_SITES = {"A": (61, 0), "B": (0, 59), "C": (22, 18)}
+"""Benign and malignant: two sites of one class each, and one that is mixed."""
+
+
+def by_site(shares: dict[str, tuple[int, int]]) -> tuple[EditTable, EditTable]:
+    """Lesions and cohort with a fold for each site; `shares` says how many benign and malignant ones a site has."""
+    names = {
+        label: np.repeat(list(shares), [counts[label] for counts in shares.values()]) for label in (0, 1)
+    }
+    fold = {name: place for place, name in enumerate(shares)}
+
+    def lesions(table: pd.DataFrame) -> None:
+        place = table.groupby("y_true").cumcount()
+        table["fold"] = [
+            fold[names[label][index]] for label, index in zip(table["y_true"], place, strict=True)
+        ]
+
+    def cohort(table: pd.DataFrame) -> None:
+        place = table.groupby("label").cumcount()
+        table["site"] = [names[label][index] for label, index in zip(table["label"], place, strict=True)]
+        table["scanner"] = table["site"].str.lower()  # each site has its own: told apart by it just as well
+
+    return lesions, cohort
+
+
+@pytest.mark.parametrize("column", ["site", "scanner"])
+def test_sites_of_one_class_fail_where_each_fold_is_a_site(make_run: MakeRun, column: str) -> None:
+    """Within a fold the site is constant, and no AUC within the run's folds shows that it tells nearly every class."""
+    lesions, cohort = by_site(PATIENTS_OF_SITES)
+    run = make_run(lesions=lesions, cohort=cohort, benign=83, malignant=77)
+    found = judged(run, RULE, max_auroc=0.7, columns=[column])
+    assert (found.passed, found.assessed) == (False, True)
+    assert found.figure is not None
+    assert found.figure > 0.95
+    assert "all columns together have an AUC above 0.7" in found.reason
+    assert "folds by patient of this gate's own, seed 2026" in found.reason
+    assert {key: found.details[key] for key in ("folds", "folds_by", "folds_seed")} == {
+        "folds": 5, "folds_by": "patient", "folds_seed": 2026,
+    }  # fmt: skip
+
+
+def test_sites_of_alike_shares_pass_where_each_fold_is_a_site(make_run: MakeRun) -> None:
+    lesions, cohort = by_site({"A": (31, 29), "B": (30, 29), "C": (22, 19)})
+    found = judged(
+        make_run(lesions=lesions, cohort=cohort, benign=83, malignant=77),
+        RULE,
+        max_auroc=0.7,
+        columns=["site"],
+    )
+    assert found.passed, found.reason
+
+
+def test_the_runs_folds_have_no_part_in_the_verdict(make_run: MakeRun) -> None:
+    run = make_run(cohort=leaking("scanner", 0.8), per_patient=2)
+    first = judged(run, RULE, max_auroc=0.65)
+    folds = pd.read_csv(run / "folds.csv")
+    folds.assign(fold=folds["fold"].max() - folds["fold"]).sample(frac=1.0, random_state=1).to_csv(
+        run / "folds.csv", index=False
+    )
+    assert judged(run, RULE, max_auroc=0.65) == first
+
+
+def test_own_folds_keep_a_patient_together_and_deal_the_classes_alike() -> None:
+    rows = pd.DataFrame(
+        {
+            "lesion_id": [f"L{index}" for index in range(66)],
+            "patient_id": [f"p{index // 2}" for index in range(66)],
+            "y_true": np.repeat([0, 1], [40, 26]),
+        }
+    )
+    fold = _own_folds(rows)
+    assert (fold == _own_folds(rows)).all()
+    by_patient = (
+        rows.assign(fold=fold).groupby("patient_id").agg(fold=("fold", "unique"), label=("y_true", "max"))
+    )
+    assert (by_patient["fold"].map(len) == 1).all()
+    spread = pd.crosstab(by_patient["fold"].map(lambda values: values[0]), by_patient["label"])
+    assert spread.shape == (5, 2)
+    assert (spread.max() - spread.min()).max() <= 1
+    few = rows.loc[rows["patient_id"].isin(["p0", "p1", "p2", "p20", "p21"])].reset_index(drop=True)
+    assert sorted(set(_own_folds(few).tolist())) == [0, 1]
+    with pytest.raises(StatsError) as caught:
+        _own_folds(few.loc[few["patient_id"] != "p21"])
+    assert caught.value.code == "too_few_cases"
 
 
 def test_a_label_implied_by_a_number_fails(make_run: MakeRun) -> None:
@@ -134,9 +222,9 @@ def test_a_small_cohort_does_not_pass_for_its_wide_interval(make_run: MakeRun) -
 
 
 def test_a_small_cohort_does_not_fail_for_its_wide_interval(make_run: MakeRun) -> None:
-    found = judged(make_run(**small()), RULE, max_auroc=0.65)
+    found = judged(make_run(**small()), RULE, max_auroc=0.6)
     assert found.ci_high is not None
-    assert found.ci_high > 0.65
+    assert found.ci_high > 0.6
     assert found.passed, found.reason
 
 

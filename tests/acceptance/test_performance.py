@@ -9,6 +9,8 @@ import statsmodels.api as sm
 from scipy.special import logit
 
 from dgccl import stats
+from dgccl.cohort import open_cohort
+from dgccl.evaluation import evaluate
 
 from .conftest import MakeRun, judged, separated
 
@@ -223,3 +225,91 @@ def test_more_than_two_classes(make_run: MakeRun) -> None:
     assert "[not_two_classes]" in slope.reason
     sexes = judged(run, "subgroup_floor", by="sex", floor=0.5)
     assert sexes.passed, sexes.reason
+
+
+def nodules(table: pd.DataFrame) -> pd.DataFrame:
+    """What Mayo's and Herder's models need, with entries that are lacking."""
+    rng = np.random.default_rng(12)
+    n = len(table)
+    malignant = table["label"].to_numpy() == 1
+    return table.assign(
+        smoking=np.where(np.arange(n) % 9 == 0, "", rng.choice(["never", "current"], n)),
+        cancer_history="no",
+        spiculation=np.where(rng.random(n) < 0.3 + 0.4 * malignant, "yes", "no"),
+        lobe=rng.choice(["upper", "lower"], n),
+        suv_blood_pool=1.5,
+        suv_max=np.where(malignant, rng.uniform(1.0, 6.0, n), rng.uniform(0.5, 4.0, n)).round(3),
+    )
+
+
+@pytest.mark.parametrize("comparator", ["mayo", "herder"])
+def test_a_published_model_is_a_comparator(make_run: MakeRun, comparator: str) -> None:
+    """The test that evaluation writes for the same two models, on the lesions that both judge."""
+    run = make_run(scores={"dgccl": separated(2.0, seed=1)}, cohort=nodules, per_patient=2)
+    found = judged(run, "non_inferiority", comparator=comparator, margin=0.05)
+    assert (found.assessed, found.passed) == (True, True), found.reason
+    results = evaluate(run, lesions=open_cohort(run.parent / "cohort").lesions)
+    assert results.clinical is not None
+    test = next(m.difference for m in results.clinical.models if m.name == comparator)
+    assert test is not None
+    assert (found.figure, found.ci_low, found.ci_high, found.n) == (
+        test.difference,
+        test.ci_low,
+        test.ci_high,
+        128,
+    )
+    assert "on 128 of 144 test lesions" in found.reason
+    assert found.title == f"non_inferiority to {comparator}"
+
+
+def test_a_published_model_can_be_better(make_run: MakeRun) -> None:
+    run = make_run(scores={"dgccl": separated(0.0, seed=1)}, cohort=nodules)
+    found = judged(run, "non_inferiority", comparator="herder", margin=0.05)
+    assert (found.assessed, found.passed) == (True, False), found.reason
+    assert found.details["verdict"] == "inferior"
+
+
+def test_a_model_of_the_run_goes_before_a_published_one_of_its_name(make_run: MakeRun) -> None:
+    run = make_run(scores={"new": separated(2.0, seed=1), "mayo": separated(1.6, seed=2)}, cohort=nodules)
+    assert judged(run, "non_inferiority", comparator="mayo", margin=0.1).n == 144
+
+
+def test_columns_that_a_published_model_lacks_are_named(make_run: MakeRun) -> None:
+    found = judged(make_run(cohort=nodules), "non_inferiority", comparator="brock", margin=0.1)
+    assert (found.passed, found.assessed) == (False, False)
+    assert "[comparator_columns_missing]" in found.reason
+    assert "family_history, emphysema, nodule_type" in found.reason
+    assert "--clinical" in found.reason
+
+
+def test_a_published_model_without_one_whole_lesion_judges_none(make_run: MakeRun) -> None:
+    run = make_run(cohort=lambda table: nodules(table).assign(lobe=""))
+    found = judged(run, "non_inferiority", comparator="mayo", margin=0.1)
+    assert (found.passed, found.assessed) == (False, False)
+    assert "[no_cases]" in found.reason
+
+
+def test_a_published_model_knows_two_classes(make_run: MakeRun) -> None:
+    def three(lesions: pd.DataFrame) -> None:
+        lesions["y_true"] = np.arange(len(lesions)) % 3
+        lesions["fold"] = np.random.default_rng(0).integers(4, size=len(lesions))
+
+    run = make_run(lesions=three, class_names=("a", "b", "c"), cohort=nodules)
+    found = judged(run, "non_inferiority", comparator="mayo", margin=0.1)
+    assert "[not_two_classes]" in found.reason
+
+
+@pytest.mark.parametrize("kind", ["constant", "perfect"])
+def test_scores_that_nothing_varies_do_not_pass_by_an_interval_without_width(
+    make_run: MakeRun, kind: str
+) -> None:
+    def level(rows: pd.DataFrame) -> None:
+        rows["y_score"] = 0.5 if kind == "constant" else 0.1 + 0.8 * rows["y_true"]
+
+    run = make_run(predictions=level)
+    for rule, settings in (
+        ("missing_modality_drop", {}),
+        ("non_inferiority", {"comparator": "old", "margin": 0.1}),
+    ):
+        found = judged(run, rule, **settings)
+        assert not found.passed, rule

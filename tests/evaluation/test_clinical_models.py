@@ -1,16 +1,19 @@
 """Published nodule models beside the run's own, on the lesions that have the values; what is lacking is said."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from dgccl import stats
-from dgccl.clinical import mayo_probability
+from dgccl.clinical import COMPARATORS, comparator_probabilities, mayo_probability
 from dgccl.errors import CohortError
 from dgccl.evaluation import evaluate, load_results
+from dgccl.evaluation.recalibrated import recalibrate
 from dgccl.evaluation.run_tables import read_tables
 
 MakeRun = Callable[..., Path]
@@ -64,9 +67,11 @@ def test_figures_are_those_of_the_formula(make_run: MakeRun) -> None:
     assert mayo.difference is not None
     assert mayo.calibration is not None
     assert mayo.auroc.n == 113
-    assert mayo.auroc.estimate == pytest.approx(stats.auroc(y, chance))
+    assert mayo.auroc.estimate == pytest.approx(stats.auroc_delong(y, chance, stratum=fold).estimate)
     test = stats.delong_paired(y, both["y_score"].to_numpy(), chance, stratum=fold)
     assert (mayo.difference.difference, mayo.difference.p) == pytest.approx((test.difference, test.p))
+    # One comparison is a family of one.
+    assert mayo.difference.p_holm == mayo.difference.p
     assert mayo.calibration.brier.estimate == pytest.approx(stats.brier_score(y, chance).estimate)
     assert results.clinical.decision is not None
     assert set(results.clinical.decision.models) == {"dgccl", "mayo"}
@@ -74,6 +79,96 @@ def test_figures_are_those_of_the_formula(make_run: MakeRun) -> None:
     benefit = stats.net_benefit(y, chance, threshold=0.4)
     assert results.clinical.decision.models["mayo"].estimate[39] == pytest.approx(benefit.estimate)
     assert load_results(run) == results
+
+
+def whole_table(run: Path) -> pd.DataFrame:
+    """The columns of all three models; those of Herder and Brock lack entries of other lesions than Mayo's."""
+    table = clinical_table(run).sort_values("lesion_id").reset_index(drop=True)
+    rng = np.random.default_rng(10)
+    n = len(table)
+    table["fdg_uptake"] = rng.choice(["none", "faint", "moderate", "intense"], n)
+    table["sex"] = rng.choice(["F", "M"], n)
+    table["family_history"] = rng.choice(["yes", "no"], n)
+    table["emphysema"] = rng.choice(["yes", "no"], n)
+    table["nodule_type"] = rng.choice(["solid", "part-solid", "ground glass"], n)
+    table["nodule_count"] = rng.integers(1, 6, n)
+    table.loc[10:29, "fdg_uptake"] = ""
+    table.loc[40:44, "emphysema"] = ""
+    return table
+
+
+def test_the_model_stands_beside_each_on_its_lesions(make_run: MakeRun) -> None:
+    run = make_run(malignant=60, benign=60)
+    lesions = whole_table(run)
+    results = evaluate(run, lesions=lesions)
+    assert results.clinical is not None
+    recalibrated = recalibrate(read_tables(run), "dgccl", "ct+pet", warnings=[])
+    rows = recalibrated.rows.assign(own=recalibrated.calibrated[:, 1])
+    complete = {
+        "mayo": lesions["smoking"] != "",
+        "herder": (lesions["smoking"] != "") & (lesions["fdg_uptake"] != ""),
+        "brock": lesions["emphysema"] != "",
+    }
+    for model in results.clinical.models:
+        known = rows.loc[rows["lesion_id"].isin(lesions.loc[complete[model.name], "lesion_id"])]
+        y, fold = known["y_true"].to_numpy(), known["fold"].to_numpy()
+        assert model.auroc is not None
+        assert model.auroc.estimate is not None
+        assert model.beside_auroc is not None
+        assert model.beside_auroc.estimate is not None
+        assert model.difference is not None
+        assert model.beside_calibration is not None
+        assert model.auroc.n == model.beside_auroc.n == len(known) == model.difference.n
+        own = stats.auroc_delong(y, known["y_score"].to_numpy(), stratum=fold)
+        assert model.beside_auroc.estimate == pytest.approx(own.estimate)
+        difference = model.beside_auroc.estimate - model.auroc.estimate
+        assert model.difference.difference == pytest.approx(difference)
+        brier = stats.brier_score(y, known["own"].to_numpy()).estimate
+        assert model.beside_calibration.brier.estimate == pytest.approx(brier)
+        for calls in model.calls:
+            called = (known["own"] >= calls.threshold).to_numpy()
+            assert calls.beside_sensitivity.estimate == pytest.approx(called[y == 1].mean())
+            assert calls.beside_specificity.estimate == pytest.approx((~called[y == 0]).mean())
+    thresholds = {model.name: [at.threshold for at in model.calls] for model in results.clinical.models}
+    assert thresholds == {"mayo": [0.05, 0.65], "herder": [0.1, 0.7], "brock": [0.1]}
+    tests = [model.difference for model in results.clinical.models]
+    corrected = multipletests([test.p for test in tests if test], method="holm")[1]
+    assert [test.p_holm for test in tests if test] == pytest.approx(list(corrected))
+    assert load_results(run) == results
+
+
+def test_calls_of_a_published_model_by_hand(make_run: MakeRun) -> None:
+    """A chance of 10 % is a call at 10 %, and one below it is none."""
+    run = make_run(malignant=60, benign=60)
+    lesions = whole_table(run)
+    clinical = evaluate(run, lesions=lesions).clinical
+    assert clinical is not None
+    found = next(model for model in clinical.models if model.name == "brock")
+    chance = comparator_probabilities(lesions, next(c for c in COMPARATORS if c.name == "brock"))
+    assert isinstance(chance, np.ndarray)
+    known = np.isfinite(chance)
+    malignant = (
+        lesions["lesion_id"].isin(read_tables(run).cohort.query("y_true == 1")["lesion_id"]).to_numpy()
+    )
+    assert found.calls[0].sensitivity.estimate == (chance[known & malignant] >= 0.1).mean()
+    assert found.calls[0].specificity.estimate == (chance[known & ~malignant] < 0.1).mean()
+    assert (found.calls[0].sensitivity.n, found.calls[0].specificity.n) == (
+        int((known & malignant).sum()),
+        int((known & ~malignant).sum()),
+    )
+
+
+def test_results_of_before_are_read(make_run: MakeRun) -> None:
+    run = make_run(malignant=60, benign=60)
+    evaluate(run, lesions=clinical_table(run))
+    content = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    for model in content["clinical"]["models"]:
+        for name in ("beside_auroc", "beside_calibration", "calls"):
+            del model[name]
+    (run / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    clinical = load_results(run).clinical
+    assert clinical is not None
+    assert all(model.beside_auroc is None and model.calls == [] for model in clinical.models)
 
 
 def test_what_cannot_be_compared_is_said(make_run: MakeRun) -> None:

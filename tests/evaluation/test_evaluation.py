@@ -268,7 +268,7 @@ def test_a_perfect_model_has_an_interval_and_no_defined_test(make_run: Any) -> N
     auroc = results.models["dgccl"].auroc
     assert (auroc.estimate, auroc.ci_high, auroc.method) == (1.0, 1.0, "newcombe_score")
     assert auroc.ci_low == pytest.approx(0.9506, abs=1e-3)
-    assert results.models["dgccl"].patterns["ct"].drop.p == 1.0
+    assert results.models["dgccl"].patterns["ct"].drop.method == "not_defined"
     assert results.delong == []
     assert any("dgccl with constant" in warning for warning in results.warnings)
 

@@ -1,10 +1,8 @@
 """The cases and R's values that the tests of probabilities share."""
 
 import csv
-import doctest
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -37,9 +35,3 @@ def code_of(call: Callable[[], object]) -> str:
     with pytest.raises(StatsError) as caught:
         call()
     return caught.value.code
-
-
-def run_examples(module: ModuleType) -> None:
-    result = doctest.testmod(module)
-    assert result.attempted
-    assert not result.failed

@@ -13,7 +13,8 @@ from dgccl.stats import Estimate, auroc, auroc_delong
 from dgccl.stats import resample as resample_module
 from dgccl.stats.bootstrap import BootstrapEstimate, BootstrapMethod, bca_ends, bootstrap_interval
 from dgccl.stats.bootstrap_auroc import auroc_bootstrap, auroc_difference_bootstrap
-from dgccl.stats.roc import in_mixed_strata, newcombe_interval, stratified_residuals
+from dgccl.stats.newcombe import newcombe_interval
+from dgccl.stats.roc import in_mixed_strata, stratified_residuals
 
 RNG = np.random.default_rng(77)
 N = 60

@@ -10,7 +10,6 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 from sklearn import calibration as sklearn_calibration
 
-from dgccl.stats import calibration, calibration_curves, calibration_error
 from dgccl.stats.calibration import calibration_slope_intercept, spiegelhalter_test
 from dgccl.stats.calibration_curves import calibration_curve, calibration_distances, smooth_calibration
 from dgccl.stats.calibration_error import expected_calibration_error
@@ -25,7 +24,6 @@ from .calibration_reference import (
     close,
     code_of,
     read_values,
-    run_examples,
 )
 
 ORDER = np.random.default_rng(1).permutation(len(Y))
@@ -255,11 +253,6 @@ def test_errors_of_their_own() -> None:
     assert code_of(lambda: expected_calibration_error(Y[:9], p[:9], seed=1)) == "too_few_cases"
     assert code_of(lambda: calibration_curve(Y, p, bins=0)) == "bins_invalid"
     assert code_of(lambda: calibration_curve(Y, p, confidence=1.0)) == "confidence_out_of_range"
-
-
-def test_examples() -> None:
-    for module in (calibration, calibration_curves, calibration_error):
-        run_examples(module)
 
 
 def test_stored_values_are_what_r_computes(tmp_path: Path) -> None:

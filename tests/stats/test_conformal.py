@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta, kstest
 
-from dgccl.stats import clopper_pearson_interval, conformal, wilson_interval
+from dgccl.stats import clopper_pearson_interval, wilson_interval
 from dgccl.stats.conformal import ConformalSets, abstentions, fit_conformal, measured_coverage
 
-from .calibration_reference import CASES, MODELS, Y, close, code_of, run_examples
+from .calibration_reference import CASES, MODELS, Y, close, code_of
 
 RNG = np.random.default_rng(11)
 CLASSES = RNG.integers(0, 3, size=400)
@@ -165,7 +165,3 @@ def test_bad_input() -> None:
     assert code_of(lambda: measured_coverage(Y, sets.astype(int))) == "sets_invalid"
     assert code_of(lambda: measured_coverage(Y, sets[:, 0])) == "sets_invalid"
     assert code_of(lambda: measured_coverage(Y[1:], sets)) == "lengths_differ"
-
-
-def test_examples() -> None:
-    run_examples(conformal)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from dgccl.stats import decision
 from dgccl.stats.decision import decision_curve, net_benefit, net_benefit_difference
 
-from .calibration_reference import CASES, MODELS, PATIENT, Y, close, code_of, run_examples
+from .calibration_reference import CASES, MODELS, PATIENT, Y, close, code_of
 
 LIMITS = np.array([0.1, 0.25, 0.5])
 CURVE = decision_curve(Y, CASES, thresholds=LIMITS)
@@ -167,7 +166,3 @@ def test_bad_input() -> None:
     assert code_of(lambda: net_benefit(Y, p, threshold=0.3, confidence=1.0)) == "confidence_out_of_range"
     one = np.zeros(len(Y))
     assert code_of(lambda: net_benefit(Y, p, threshold=0.3, patient=one)) == "too_few_cases"
-
-
-def test_examples() -> None:
-    run_examples(decision)

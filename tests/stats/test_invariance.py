@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from dgccl import stats
 from dgccl.errors import StatsError
+from dgccl.stats.partial_bootstrap import partial_auroc_bootstrap
 
 RNG = np.random.default_rng(77)
 N = 60
@@ -164,6 +165,23 @@ def _bootstrap(*, clustered: bool = False, by_class: bool = False) -> Metric:
     return metric
 
 
+def _band(*, clustered: bool, strata: int = 1) -> Metric:
+    def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+        ids = patient if clustered else None
+        band = stats.average_roc_band(
+            y, a, patient=ids, stratum=patient % strata, points=11, replicates=60, seed=1
+        )
+        return tuple(np.r_[band.tpr, band.low, band.high])
+
+    return metric
+
+
+def _partial_bootstrap(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
+    return _ends(
+        partial_auroc_bootstrap(y, a, specificity=(0.8, 1.0), patient=patient, replicates=60, seed=1)
+    )
+
+
 def _permuted(*, clustered: bool) -> Metric:
     def metric(y: np.ndarray, a: np.ndarray, b: np.ndarray, patient: np.ndarray) -> tuple[float, ...]:
         found = stats.permutation_test_paired(y, a, b, patient=patient if clustered else None, seed=1)
@@ -207,6 +225,10 @@ METRICS: dict[str, Metric] = {
     "clustered_paired_bootstrap": lambda y, a, b, patient: _ends(
         stats.auroc_difference_bootstrap(y, a, b, patient=patient, replicates=200, seed=1)
     ),
+    "roc_band": _band(clustered=False),
+    "clustered_roc_band": _band(clustered=True),
+    "clustered_stratified_roc_band": _band(clustered=True, strata=3),
+    "clustered_partial_bootstrap": _partial_bootstrap,
     "permutation_paired": _permuted(clustered=False),
     "clustered_permutation_paired": _permuted(clustered=True),
     "permutation_unpaired": _permuted_groups,
@@ -251,6 +273,10 @@ OF_ONE_CLASS = (
     "fit_isotonic",
     "net_benefit",
     "net_benefit_difference",
+    "roc_band",
+    "clustered_roc_band",
+    "clustered_stratified_roc_band",
+    "clustered_partial_bootstrap",
     "bootstrap",
     "bootstrap_within_class",
     "permutation_unpaired",
@@ -268,6 +294,9 @@ def test_swapping_labels_and_sign(name: str) -> None:
 REPEATED = {
     "auroc": 1,
     "clustered_bootstrap": None,
+    "clustered_roc_band": None,
+    "clustered_stratified_roc_band": None,
+    "clustered_partial_bootstrap": None,
     "clustered_permutation_paired": None,
     "clustered_delong": None,
     "clustered_paired_delong": None,

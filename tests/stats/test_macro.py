@@ -13,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from dgccl import stats
 from dgccl.errors import StatsError
-from dgccl.stats.macro import macro_parts, macro_variance
+from dgccl.stats.macro_parts import macro_parts, macro_variance
 
 SHARES = np.array([0.5, 0.3, 0.2])
 

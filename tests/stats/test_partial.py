@@ -1,7 +1,6 @@
 """Partial areas against pROC (values of reference/measures.R), scikit-learn and definitions."""
 
 import csv
-import doctest
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from dgccl.errors import StatsError
-from dgccl.stats import partial
 from dgccl.stats.partial import partial_auroc
 from dgccl.stats.roc import auroc
 
@@ -162,9 +160,3 @@ def test_bad_input_is_an_error(code: str) -> None:
     with pytest.raises(StatsError) as caught:
         partial_auroc(*BAD[code], specificity=(0.9, 1.0))
     assert caught.value.code == code
-
-
-def test_examples_are_true() -> None:
-    result = doctest.testmod(partial, extraglobs={"np": np})
-    assert result.failed == 0
-    assert result.attempted > 0

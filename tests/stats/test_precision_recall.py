@@ -1,7 +1,5 @@
 """The precision-recall curve, its area and its interval against scikit-learn, scipy and definitions."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,6 @@ from scipy.stats import norm
 from sklearn import metrics
 
 from dgccl.errors import StatsError
-from dgccl.stats import precision_recall
 from dgccl.stats.precision_recall import (
     AuprcEstimate,
     auprc,
@@ -155,9 +152,3 @@ def test_confidence_out_of_range(confidence: float) -> None:
     with pytest.raises(StatsError) as caught:
         auprc_interval(*sample(1), confidence=confidence)
     assert caught.value.code == "confidence_out_of_range"
-
-
-def test_examples_are_true() -> None:
-    result = doctest.testmod(precision_recall, extraglobs={"np": np})
-    assert result.failed == 0
-    assert result.attempted > 0

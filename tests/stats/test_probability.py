@@ -9,7 +9,6 @@ from scipy.special import softmax
 from sklearn import metrics
 
 from dgccl.errors import StatsError
-from dgccl.stats import probability
 from dgccl.stats.calibration import calibration_slope_intercept, spiegelhalter_test
 from dgccl.stats.calibration_curves import calibration_curve, calibration_distances, smooth_calibration
 from dgccl.stats.calibration_error import expected_calibration_error
@@ -18,7 +17,7 @@ from dgccl.stats.decision import decision_curve, net_benefit_difference
 from dgccl.stats.probability import brier_parts, brier_score, brier_skill, log_loss
 from dgccl.stats.recalibration import fit_isotonic, fit_platt, fit_temperature
 
-from .calibration_reference import CASES, MODELS, PATIENT, Y, close, code_of, run_examples
+from .calibration_reference import CASES, MODELS, PATIENT, Y, close, code_of
 
 RNG = np.random.default_rng(5)
 CLASSES = RNG.integers(0, 4, size=300)
@@ -232,7 +231,3 @@ def test_small_and_odd_samples_give_numbers_or_errors(name: str) -> None:
         assert np.isfinite(found).all()
         answered += 1
     assert answered >= 5
-
-
-def test_examples() -> None:
-    run_examples(probability)

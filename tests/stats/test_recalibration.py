@@ -9,7 +9,7 @@ from scipy.special import log_softmax, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from dgccl.stats import auroc, recalibration
+from dgccl.stats import auroc
 from dgccl.stats.recalibration import (
     Isotonic,
     Platt,
@@ -20,7 +20,7 @@ from dgccl.stats.recalibration import (
     recalibration_from_dict,
 )
 
-from .calibration_reference import CASES, MODELS, R, Y, close, code_of, run_examples
+from .calibration_reference import CASES, MODELS, R, Y, close, code_of
 
 RNG = np.random.default_rng(6)
 CLASSES = RNG.integers(0, 3, size=250)
@@ -162,7 +162,3 @@ def test_bad_matrices() -> None:
     assert (
         code_of(lambda: fit_temperature(CLASSES, np.where(LOGITS > 4, np.inf, LOGITS))) == "scores_infinite"
     )
-
-
-def test_examples() -> None:
-    run_examples(recalibration)

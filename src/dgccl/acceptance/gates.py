@@ -56,7 +56,13 @@ class MissingModalityDrop(Settings):
 
 
 class NonInferiority(Settings):
-    """The model is not worse than another model of the run by a margin of AUC or more."""
+    """The model is not worse than another by a margin of AUC or more.
+
+    Attributes:
+        comparator: another model of the run; or a published nodule model, `mayo`, `herder` or `brock`, which is
+            computed from the cohort's columns and held against on the lesions that have what it needs.
+        margin: loss of AUC that is still accepted.
+    """
 
     rule: Literal["non_inferiority"]
     comparator: str

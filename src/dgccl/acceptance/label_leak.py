@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64
 
 from dgccl import stats
 from dgccl.acceptance.evidence import Evidence, patient_keys
@@ -14,8 +15,11 @@ from dgccl.config import score_columns
 from dgccl.errors import CohortError, StatsError
 from dgccl.evaluation import areas
 from dgccl.evaluation.figure import Figure
+from dgccl.folds import patient_classes
 
 ALPHA = 0.05
+FOLDS, SEED = 5, 2026
+"""The gate's own folds by patient: how many at most, and the seed by which patients are dealt to them."""
 SHOWN = 5
 """Values of a column that are told."""
 
@@ -25,14 +29,12 @@ class _Cases:
     """What the classifier learns from and is asked about.
 
     Attributes:
-        rows: test lesions: lesion_id, fold, patient_id, y_true.
-        folds: `folds.csv`.
+        rows: lesions of the run: lesion_id, patient_id, y_true, and the gate's own fold.
         labels: class of every lesion of the cohort, by lesion id.
         words: of each column, by lesion id, in the order of `labels`.
     """
 
     rows: pd.DataFrame
-    folds: pd.DataFrame
     labels: pd.Series
     words: dict[str, pd.Series]
 
@@ -59,9 +61,11 @@ class _Column:
 def judge_label_leak(gate: LabelNotImplied, evidence: Evidence) -> Finding:
     """A classifier that sees no image and no measure of a lesion cannot tell its class.
 
-    It learns, fold by fold, from the lesions that the run's networks learned from and were chosen on, and is asked
-    about those that they were tested on; its AUC is taken as the run's is. What it finds is what the networks could
-    have found in place of the disease.
+    It learns from the patients of all folds but one and is asked about those of that one, over folds by patient of the
+    gate's own (`FOLDS`, dealt class by class by `SEED`), whatever the run's folds are; its AUC is taken within folds,
+    by patient. The run's folds would not do: where each is a site, the site and all that goes with it are constant
+    within a fold, and no AUC within folds can show that they tell the class, though the networks could learn that from
+    the other sites in place of the disease.
 
     The rule: the estimate is at most `max_auroc`. It is the estimate and no end of the interval, since either end
     would judge the size of the cohort instead of the leak: the lower end lets a small cohort pass on its wide
@@ -75,9 +79,10 @@ def judge_label_leak(gate: LabelNotImplied, evidence: Evidence) -> Finding:
       `min_patients` patients;
     - a column that was asked for by name is not recorded.
 
-    With folds by site the site says nothing here, as it said nothing to the networks; that it implies the class is seen
-    all the same. An AUC far below one half is no leak: folds with equal shares of each class make rare in the test what
-    is common in training. Interval and p take the classifiers as given; those of other training lesions would differ.
+    So a run with folds by site fails too where its sites differ much in their share of each class: its AUC does not
+    gain by that, but what its networks learned may be the site. An AUC far below one half is no leak: folds with equal
+    shares of each class make rare in the test what is common in training. Interval and p take the classifiers and the
+    folds as given; those of other training lesions would differ.
     """
     cases = _cases(gate, evidence)
     columns = [_judge_column(name, cases, gate) for name in cases.words]
@@ -101,12 +106,17 @@ def judge_label_leak(gate: LabelNotImplied, evidence: Evidence) -> Finding:
         told.append(f"one of up to {joint.ci_high:.4f} is not excluded")
     worst = max(range(len(columns)), key=lambda index: columns[index].figure.estimate or 0.0)
     told.append(f"the strongest column is {columns[worst].name} (p after Holm {p_holm[worst]:.2g})")
+    folds = int(cases.rows["fold"].nunique())
+    told.append(f"learned and asked over {folds} folds by patient of this gate's own, seed {SEED}")
     details = {
         "columns": list(cases.words),
         "strongest_column": columns[worst].name,
         "p_holm": {column.name: float(p) for column, p in zip(columns, p_holm, strict=True)},
         "values_of_one_class": {column.name: column.single for column in columns if column.single},
         "confidence": areas.CONFIDENCE,
+        "folds": folds,
+        "folds_by": "patient",
+        "folds_seed": SEED,
     }
     return Finding("AUC of metadata", joint, passed, "; ".join(told) + ".", parts, details)
 
@@ -125,24 +135,42 @@ def _cases(gate: LabelNotImplied, evidence: Evidence) -> _Cases:
             f"The cohort records {', '.join(unrecorded)} of no lesion: nobody can tell whether it implies the class.",
             remedy="Record it, or leave the column out of this gate.",
         )
-    rows = folds.loc[folds["split"] == "test", ["lesion_id", "fold"]].drop_duplicates().reset_index(drop=True)
+    rows = pd.DataFrame({"lesion_id": sorted(set(folds["lesion_id"]))})
     rows = rows.assign(
         patient_id=patient_keys(rows["lesion_id"].map(lesions["patient_id"])),
         y_true=rows["lesion_id"].map(lesions["label"]).to_numpy(np.int64),
     )
     kept = {name: values for name, values in words.items() if name not in unrecorded}
-    return _Cases(rows, folds, lesions["label"], kept)
+    return _Cases(rows.assign(fold=_own_folds(rows)), lesions["label"], kept)
+
+
+def _own_folds(rows: pd.DataFrame) -> Int64[np.ndarray, "lesion"]:
+    """Fold of every lesion: patients shuffled within their class and dealt out in turn.
+
+    Raises:
+        StatsError: `too_few_cases`: a class of one patient, which cannot be both learned from and asked about.
+    """
+    patients = rows.groupby("y_true")["patient_id"].nunique()
+    if len(patients) < 2 or patients.min() < 2:
+        raise StatsError(
+            "too_few_cases",
+            f"{len(patients)} classes, the smallest of {patients.min()} patients: at least two classes of two patients "
+            "each are needed to learn from some and ask about others.",
+        )
+    rng = np.random.default_rng(SEED)
+    classes = patient_classes(rows.rename(columns={"y_true": "label"}))
+    dealt = [rng.permutation(classes.index[classes == label].to_numpy(str)) for label in sorted(set(classes))]
+    order = np.concatenate(dealt)
+    fold = pd.Series(np.arange(len(order)) % min(FOLDS, int(patients.min())), index=order)
+    return rows["patient_id"].map(fold).to_numpy(np.int64)
 
 
 def _scored(cases: _Cases, columns: list[str], *, trees: bool) -> pd.DataFrame:
-    """Test lesions with their probabilities, each by what the other splits of its fold taught."""
+    """Lesions with their probabilities, each by what the other folds taught."""
     labels, ids = cases.labels.to_numpy(np.int64), cases.labels.index
     scores = np.zeros((len(cases.rows), cases.classes))
     for fold, rows in cases.rows.groupby("fold"):
-        others = cases.folds.loc[
-            (cases.folds["fold"] == fold) & (cases.folds["split"] != "test"), "lesion_id"
-        ]
-        taught = sorted(set(others) - set(rows["lesion_id"]))
+        taught = cases.rows.loc[cases.rows["fold"] != fold, "lesion_id"].tolist()
         learn, test = (ids.get_indexer(pd.Index(names)) for names in (taught, rows["lesion_id"]))
         if len(set(labels[learn].tolist())) < 2:
             raise StatsError("one_class", f"Fold {fold} learns from lesions of one class only.")
@@ -155,7 +183,7 @@ def _scored(cases: _Cases, columns: list[str], *, trees: bool) -> pd.DataFrame:
 
 
 def _judged(cases: _Cases, columns: list[str], *, trees: bool) -> tuple[pd.DataFrame, Figure]:
-    """Test lesions with the probabilities from some columns, and their AUC within folds, by patient.
+    """Lesions with the probabilities from some columns, and their AUC within folds, by patient.
 
     Raises:
         StatsError: `one_class`; `not_defined`, in words.

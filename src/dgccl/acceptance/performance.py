@@ -5,7 +5,9 @@ import pandas as pd
 from dgccl import stats
 from dgccl.acceptance.evidence import Evidence
 from dgccl.acceptance.gates import AurocFloor, CalibrationSlope, MissingModalityDrop, NonInferiority
+from dgccl.acceptance.published import minus_published
 from dgccl.acceptance.results import Finding, Part, part_of
+from dgccl.clinical import COMPARATORS
 from dgccl.errors import ConfigError, StatsError
 from dgccl.evaluation import areas
 from dgccl.evaluation.figure import Figure
@@ -96,24 +98,48 @@ def _drop_part(tables: RunTables, model: str, pattern: str, complete: pd.DataFra
 
 
 def judge_non_inferiority(gate: NonInferiority, evidence: Evidence) -> Finding:
-    """The lower end of AUC minus the comparator's AUC is above -margin, on the test lesions that both judge."""
+    """The lower end of AUC minus the comparator's AUC is above -margin, on the test lesions that both judge.
+
+    The comparator is another model of the run, or a published one that is computed from the cohort's columns.
+    """
+    known = {comparator.name: comparator for comparator in COMPARATORS}
+    if gate.comparator in evidence.tables.models or gate.comparator not in known:
+        difference, title = _minus_model(gate.comparator, evidence), gate.comparator
+    else:
+        comparator = known[gate.comparator]
+        difference, title = minus_published(comparator, evidence), comparator.title
+    found = non_inferiority(difference, gate.margin)
+    passed = found.verdict in ("superior", "non_inferior")
+    figure = Figure(found.difference, found.ci_low, found.ci_high, found.method, found.n)
+    word = "above" if passed else "not above"
+    reason = (
+        f"{found.verdict.replace('_', '-')} to {title}: the lower end, {found.ci_low:.4f}, is {word} "
+        f"-{gate.margin:g} (one-sided p {found.p:.2g}){_left_out(evidence, found.n)}."
+    )
+    return Finding("AUC difference", figure, passed, reason, details={"verdict": found.verdict, "p": found.p})
+
+
+def _minus_model(other: str, evidence: Evidence) -> stats.PairedComparison:
+    """AUC of the judged model minus that of another of the run, by the paired test."""
     tables, model = evidence.tables, evidence.model
-    if gate.comparator == model or gate.comparator not in tables.models:
+    if other == model or other not in tables.models:
         others = ", ".join(name for name in tables.models if name != model) or "none"
+        published = ", ".join(comparator.name for comparator in COMPARATORS)
         raise ConfigError(
             "unknown_model",
-            f"{gate.comparator!r} is no other model of the run than {model}; the others: {others}.",
+            f"{other!r} is no other model of the run than {model}; the others: {others}. Nor is it a published model: "
+            f"{published}.",
             remedy="Train the comparator in the same run, or name another.",
         )
     rows, columns = evidence.test_rows, tables.score_columns
-    theirs = tables.rows(gate.comparator, split="test", pattern=tables.full_pattern)
+    theirs = tables.rows(other, split="test", pattern=tables.full_pattern)
     both = rows.merge(
         theirs[["lesion_id", "fold", *columns]], on=["lesion_id", "fold"], suffixes=("", "_other")
     )
     if both.empty:
-        raise StatsError("no_cases", f"{model} and {gate.comparator} judge no test lesion in common.")
+        raise StatsError("no_cases", f"{model} and {other} judge no test lesion in common.")
     compare = stats.delong_paired if len(columns) == 1 else stats.delong_paired_macro
-    difference = compare(
+    return compare(
         both["y_true"].to_numpy(),
         areas.scores(both, columns),
         areas.scores(both, [f"{name}_other" for name in columns]),
@@ -121,15 +147,6 @@ def judge_non_inferiority(gate: NonInferiority, evidence: Evidence) -> Finding:
         patient=both["patient_id"].to_numpy().astype(str),
         stratum=both["fold"].to_numpy(),
     )
-    found = non_inferiority(difference, gate.margin)
-    passed = found.verdict in ("superior", "non_inferior")
-    figure = Figure(found.difference, found.ci_low, found.ci_high, found.method, found.n)
-    word = "above" if passed else "not above"
-    reason = (
-        f"{found.verdict.replace('_', '-')} to {gate.comparator}: the lower end, {found.ci_low:.4f}, is {word} "
-        f"-{gate.margin:g} (one-sided p {found.p:.2g}){_left_out(evidence, found.n)}."
-    )
-    return Finding("AUC difference", figure, passed, reason, details={"verdict": found.verdict, "p": found.p})
 
 
 def judge_calibration(gate: CalibrationSlope, evidence: Evidence) -> Finding:

@@ -41,22 +41,40 @@ class Comparator:
         title: as the report calls it.
         columns: columns of the cohort that it needs; `a|b` means either.
         source: the paper.
+        thresholds: probabilities at which a guideline changes what is to be done.
+        guideline: which one.
     """
 
     name: str
     title: str
     columns: tuple[str, ...]
     source: str
+    thresholds: tuple[float, ...]
+    guideline: str
 
 
+_BTS = "Callister et al., Thorax 2015;70 Suppl 2:ii1"
+"""British Thoracic Society: PET-CT from 10 % by Brock on; by Herder, surveillance below 10 %, treatment above 70 %."""
+_ACCP = "Gould et al., Chest 2013;143 Suppl 5:e93S"
+"""American College of Chest Physicians: surveillance below 5 %, surgery above 65 %, the chance being judged by a model
+as Mayo's."""
 _MAYO = ("age_years", "smoking", "cancer_history", "diameter_mm", "spiculation", "lobe")
 COMPARATORS = (
-    Comparator("mayo", "Mayo (Swensen)", _MAYO, "Swensen et al., Arch Intern Med 1997;157:849"),
+    Comparator(
+        "mayo",
+        "Mayo (Swensen)",
+        _MAYO,
+        "Swensen et al., Arch Intern Med 1997;157:849",
+        (0.05, 0.65),
+        _ACCP,
+    ),
     Comparator(
         "herder",
         "Herder",
         (*_MAYO, "fdg_uptake|suv_blood_pool"),
         "Herder et al., Chest 2005;128:2490",
+        (0.1, 0.7),
+        _BTS,
     ),
     Comparator(
         "brock",
@@ -73,6 +91,8 @@ COMPARATORS = (
             "spiculation",
         ),
         "McWilliams et al., N Engl J Med 2013;369:910",
+        (0.1,),
+        _BTS,
     ),
 )
 

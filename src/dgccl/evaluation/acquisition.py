@@ -1,16 +1,13 @@
 """Would the missing image change the answer? What acquiring it is expected to do, and how far that came true."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
-from scipy.special import expit, logit
 
 from dgccl import stats
 from dgccl.errors import StatsError
 from dgccl.evaluation.areas import CONFIDENCE, UNDEFINED_ON_DATA, figure_of
 from dgccl.evaluation.figure import Figure
+from dgccl.evaluation.outlook import Outlook, benefit_of_acting, fit_outlook
 from dgccl.evaluation.recalibrated import recalibrate
 from dgccl.evaluation.run_tables import RunTables
 from dgccl.evaluation.trust_results import Acquisition, ActingAt
@@ -18,55 +15,10 @@ from dgccl.evaluation.trust_results import Acquisition, ActingAt
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 """Probabilities at which one might act."""
 FEWEST = 10
-"""A fold with fewer complete validation lesions than this says too little of what an image would add."""
+"""A fold with complete validation lesions of fewer patients says too little of what an image would add."""
 INTERVAL = 0.8
-"""Share of lesions whose probability with everything is to lie within its predicted interval."""
-
-
-@dataclass(frozen=True, eq=False)
-class Outlook:
-    """What the probability of class 1 may become once a missing modality is there.
-
-    Attributes:
-        intercept: of the line from log odds without it to log odds with it.
-        slope: of that line.
-        residuals: what validation lesions were off the line, log odds, (k,).
-    """
-
-    intercept: float
-    slope: float
-    residuals: Float64[np.ndarray, "k"]
-
-    def probabilities(self, now: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n k"]:
-        """What each probability may become, every outcome being equally likely.
-
-        Args:
-            now: probability without the modality, inside (0, 1), (n,).
-        """
-        line = self.intercept + self.slope * logit(now)
-        return np.asarray(expit(line[:, None] + self.residuals))
-
-
-def fit_outlook(without: Float64[np.ndarray, "n"], complete: Float64[np.ndarray, "n"]) -> Outlook:
-    """The line from log odds without a modality to log odds with it, by least squares, and the spread around it.
-
-    Args:
-        without: probabilities without the modality of validation lesions that have it, inside (0, 1), (n,).
-        complete: their probabilities with everything, (n,).
-    """
-    x, y = logit(without), logit(complete)
-    spread = float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread) if spread > 0.0 else 0.0
-    intercept = float(y.mean() - slope * x.mean())
-    return Outlook(intercept, slope, y - intercept - slope * x)
-
-
-def benefit_of_acting(
-    probability: Float64[np.ndarray, "*shape"], threshold: float
-) -> Float64[np.ndarray, "*shape"]:
-    """Expected net benefit of acting where the probability is at least the threshold, and of not acting elsewhere."""
-    odds = threshold / (1.0 - threshold)
-    return np.maximum(probability - (1.0 - probability) * odds, 0.0)
+"""Share of lesions whose probability with everything is to lie within its predicted interval; what is proved of it, and
+what was measured, stands in `Outlook.interval`."""
 
 
 def acquisitions(
@@ -75,9 +27,10 @@ def acquisitions(
     """For every pattern that lacks one modality: what that one is expected to change, and what it did change.
 
     The expectation is fitted in each fold on its validation lesions that have everything, from the model's own
-    answers without and with the modality, recalibrated. It is held against the fold's test lesions that have
-    everything. One threshold is where a false alarm weighs threshold / (1 - threshold) of a missed case; the
-    benefit of acquiring is that of deciding afterwards less that of deciding now (the value of information).
+    answers without and with the modality, recalibrated, by a conformal predictive distribution (`Outlook`). It is
+    held against the fold's test lesions that have everything. One threshold is where a false alarm weighs
+    threshold / (1 - threshold) of a missed case; the benefit of acquiring is that of deciding afterwards less that of
+    deciding now (the value of information).
 
     Args:
         tables: the run, of two classes.
@@ -111,29 +64,16 @@ def expected(tables: RunTables, model: str, pattern: str, missing: str, warnings
     parts, few = [], []
     for fold in range(tables.folds):
         own = known.loc[known["fold"] == fold]
-        if len(own) < FEWEST:
+        if own["patient_id"].nunique() < FEWEST:
             few.append(str(fold))
             continue
-        outlook = fit_outlook(own["p_now"].to_numpy(), own["p_complete"].to_numpy())
         part = tested.loc[tested["fold"] == fold].reset_index(drop=True)
-        if part.empty:
-            continue
-        now, later = part["p_now"].to_numpy(), outlook.probabilities(part["p_now"].to_numpy())
-        part["n_validation"] = len(own)
-        part["p_expected"] = later.mean(axis=1)
-        part["p_median"] = np.median(later, axis=1)
-        part["expected_change"] = np.abs(later - now[:, None]).mean(axis=1)
-        tail = 100.0 * (1.0 - INTERVAL) / 2.0
-        part["p_low"], part["p_high"] = np.percentile(later, [tail, 100.0 - tail], axis=1)
-        for limit in THRESHOLDS:
-            part[f"changes_at_{limit:g}"] = ((later >= limit) != (now >= limit)[:, None]).mean(axis=1)
-            gain = benefit_of_acting(later, limit).mean(axis=1) - benefit_of_acting(later.mean(axis=1), limit)
-            part[f"benefit_at_{limit:g}"] = gain
-        parts.append(part)
+        if len(part):
+            parts.append(_with_outlook(part.assign(n_validation=len(own)), outlook_of(own)))
     if few:
         warnings.append(
-            f"{model}: fold {', '.join(few)} has fewer than {FEWEST} complete validation lesions, too few to say what "
-            f"{missing} would add to {pattern}."
+            f"{model}: fold {', '.join(few)} has complete validation lesions of fewer than {FEWEST} patients, too few "
+            f"to say what {missing} would add to {pattern}."
         )
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if len(table):
@@ -141,6 +81,32 @@ def expected(tables: RunTables, model: str, pattern: str, missing: str, warnings
         table.insert(0, "shown", pattern)
         table.insert(0, "model", model)
     return table
+
+
+def outlook_of(known: pd.DataFrame) -> Outlook:
+    """What a fold's complete validation lesions, rows of `both_ways`, let expect."""
+    patient = known["patient_id"].to_numpy().astype(str)
+    return fit_outlook(known["p_now"].to_numpy(), known["p_complete"].to_numpy(), patient=patient)
+
+
+def _with_outlook(part: pd.DataFrame, outlook: Outlook) -> pd.DataFrame:
+    """Test lesions with what is expected of each."""
+    now = part["p_now"].to_numpy()
+    later = outlook.probabilities(now)
+    mean = outlook.mean(later)
+    low, high = outlook.interval(later, share=INTERVAL)
+    part = part.assign(
+        p_expected=mean,
+        p_median=outlook.median(later),
+        expected_change=outlook.mean(np.abs(later - now[:, None])),
+        p_low=low,
+        p_high=high,
+    )
+    for limit in THRESHOLDS:
+        changed = (later >= limit) != (now >= limit)[:, None]
+        gain = outlook.mean(benefit_of_acting(later, limit)) - benefit_of_acting(mean, limit)
+        part = part.assign(**{f"changes_at_{limit:g}": outlook.mean(changed), f"benefit_at_{limit:g}": gain})
+    return part
 
 
 def both_ways(

@@ -13,7 +13,7 @@ from dgccl.evaluation.acquisition import (
     THRESHOLDS,
     both_ways,
     expected,
-    fit_outlook,
+    outlook_of,
 )
 from dgccl.evaluation.calls import thresholds
 from dgccl.evaluation.recalibrated import SMALLEST_PROBABILITY, recalibrate, tempered
@@ -40,9 +40,9 @@ class CaseOutlook:
         p_now: probability without the modality.
         p_expected: mean of the probabilities that may follow.
         p_median: their median.
-        p_low: lower end of their central `interval`.
+        p_low: lower end of the central `interval`.
         p_high: its upper end.
-        interval: share of outcomes between the ends.
+        interval: share of lesions whose probability is promised to lie between the ends.
         expected_change: mean absolute change of the probability.
         called_now: whether the lesion is called class 1 without it, at the fold's Youden threshold; null where the
             fold has no threshold.
@@ -97,8 +97,8 @@ def case_outlook(tables: RunTables, model: str, lesion_id: str, missing: str) ->
     row = table.loc[table["lesion_id"] == lesion_id] if len(table) else table
     if row.empty:
         raise _none(
-            f"{lesion_id} is no test lesion that has all of {shown}, or its fold has fewer than {FEWEST} complete "
-            "validation lesions"
+            f"{lesion_id} is no test lesion that has all of {shown}, or its fold has complete validation "
+            f"lesions of fewer than {FEWEST} patients"
         )
     found = row.iloc[0]
     fold, now = int(found["fold"]), float(found["p_now"])
@@ -148,9 +148,9 @@ def _changes(
 ) -> float:
     """Share of outcomes in which the call with the modality is another than the call without it."""
     known = both_ways(tables, model, shown, split="validation").query("fold == @fold")
-    outlook = fit_outlook(known["p_now"].to_numpy(), known["p_complete"].to_numpy())
-    later = outlook.probabilities(np.array([now]))[0]
-    return float(((later >= limits[1]) != (now >= limits[0])).mean())
+    outlook = outlook_of(known)
+    later = outlook.probabilities(np.array([now]))
+    return float(outlook.mean((later >= limits[1]) != (now >= limits[0]))[0])
 
 
 def _none(reason: str) -> StatsError:

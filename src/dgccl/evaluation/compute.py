@@ -11,6 +11,7 @@ from dgccl.evaluation.acquisition import acquisitions
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
 from dgccl.evaluation.clinical_models import clinical_models
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
+from dgccl.evaluation.drops import with_corrected_drops
 from dgccl.evaluation.embeddings import class_distances, cosine_similarity
 from dgccl.evaluation.figure import Drop, Figure
 from dgccl.evaluation.gate import gate_by_class
@@ -49,6 +50,7 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
     warnings = cohort_warnings(tables) + training_warnings(tables)
     outlooks = {name: acquisitions(tables, name, warnings) for name in tables.models}
     models = {name: _evaluate_model(tables, name, outlooks[name][0], warnings) for name in tables.models}
+    models = with_corrected_drops(models)
     comparisons = compare_models(tables, warnings)
     published, published_note = published_figures(len(tables.class_names))
     meta = describe_run(tables, confidence=CONFIDENCE)

@@ -16,9 +16,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Drop(Figure):
-    """AUROC with all modalities minus AUROC with some withheld, on the same lesions; positive is a loss."""
+    """AUROC with all modalities minus AUROC with some withheld, on the same lesions; positive is a loss.
+
+    Attributes:
+        p: of the paired test.
+        p_holm: after Holm's correction over all models and patterns of the run; null in results of before.
+    """
 
     p: float | None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True)

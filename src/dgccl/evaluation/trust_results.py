@@ -1,6 +1,6 @@
 """What the results hold of trust: calibration, prediction sets, decisions, missing images, published models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dgccl.evaluation.figure import Comparison, Figure
 
@@ -145,15 +145,40 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class CallsAt:
+    """Calls of a published model and of the run's model on the same lesions, both from this probability on.
+
+    Attributes:
+        threshold: probability from which a lesion is called class 1.
+        guideline: which names the threshold for the published model.
+        sensitivity: of the published model.
+        specificity: of the published model.
+        beside_sensitivity: of the run's first model, recalibrated.
+        beside_specificity: of the run's first model, recalibrated.
+    """
+
+    threshold: float
+    guideline: str
+    sensitivity: Figure
+    specificity: Figure
+    beside_sensitivity: Figure
+    beside_specificity: Figure
+
+
+@dataclass(frozen=True)
 class ClinicalModel:
     """A published model of the chance of malignancy, computed from the cohort's columns.
 
     Attributes:
         lacking: columns that the cohort does not have; empty where the model was computed, or where too few lesions
             have a value in every column (a warning says so).
-        auroc: of the test lesions that have every value.
+        auroc: of the test lesions that have every value, within folds as every AUC.
         calibration: of its probabilities as published.
-        difference: AUC of the run's first model minus that of this one, on the lesions that both judge.
+        difference: AUC of the run's first model minus that of this one, on the lesions that both judge; Holm's
+            correction over the published models.
+        beside_auroc: of the run's first model on the same lesions; null in results of before it was computed.
+        beside_calibration: of that model's recalibrated probabilities on the same lesions; null likewise.
+        calls: at the thresholds that a guideline names; empty in results of before they were computed.
     """
 
     name: str
@@ -163,6 +188,9 @@ class ClinicalModel:
     auroc: Figure | None
     calibration: CalibrationFigures | None
     difference: Comparison | None
+    beside_auroc: Figure | None = None
+    beside_calibration: CalibrationFigures | None = None
+    calls: list[CallsAt] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

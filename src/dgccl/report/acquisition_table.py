@@ -38,8 +38,9 @@ def acquisition_table(run: RunFiles, lines: Mapping[str, Line]) -> Table | None:
     note = (
         "Expected from each fold's validation lesions, by the model's own answers without and with the image, and held "
         "against its test lesions that have it. Calls that change, as a share of the lesions; net benefit of deciding "
-        f"with the image less that of deciding without it. Mean change of the probability: {said}. The outlook of "
-        "every lesion is in acquisition.csv."
+        f"with the image less that of deciding without it. Mean change of the probability: {said}. The interval goes "
+        "by conformal ranks: where every patient has one lesion, and lesions are like the validation lesions, it holds "
+        "at least its share of them. The outlook of every lesion is in acquisition.csv."
     )
     header = (
         "Model, what is missing",

@@ -1,32 +1,60 @@
 """The part of the report that shows models which clinicians know beside the run's own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dgccl.report import probability_figures, style, text
+from dgccl.report.clinical_tables import TITLE, clinical_tables
 from dgccl.report.run_files import RunFiles
 from dgccl.report.section import Section
 from dgccl.report.sketch import Sketch
-from dgccl.report.tables import Table
-
-TITLE = "Models that clinicians know"
 
 
 def clinical_sketches(run: RunFiles) -> list[Sketch]:
-    """Decision curves of the run's model and the published ones, on the lesions that all of them judge."""
+    """Calibration of the run's model beside each published one on its lesions; decision curves on those of all."""
     clinical = run.results["clinical"]
-    if not clinical or not clinical["decision"]:
+    if not clinical:
         return []
     titles = {model["name"]: model["title"] for model in clinical["models"]}
-    lines = style.model_lines(list(clinical["decision"]["models"]))
-    return [
-        probability_figures.decision(
-            clinical["decision"],
-            lines,
-            called=lambda name: titles.get(name) or text.model_name(name),
-            name="decision-clinical",
-        )
+
+    def called(name: str) -> str:
+        return titles.get(name) or text.model_name(name)
+
+    lines = style.model_lines([clinical["beside"], *titles])
+    sketches = [
+        _calibration(model, clinical["beside"], lines, called, positive=run.class_names[1])
+        for model in clinical["models"]
+        if model["beside_calibration"] and model["calibration"]["bins"]
     ]
+    if clinical["decision"]:
+        sketches.append(
+            probability_figures.decision(clinical["decision"], lines, called=called, name="decision-clinical")
+        )
+    return sketches
+
+
+def _calibration(
+    model: Mapping[str, Any],
+    beside: str,
+    lines: Mapping[str, style.Line],
+    called: Callable[[str], str],
+    *,
+    positive: str,
+) -> Sketch:
+    """A published model and the run's on the lesions that both judge."""
+    sketch = probability_figures.calibration(
+        {beside: model["beside_calibration"], model["name"]: model["calibration"]},
+        lines,
+        percent="95%",
+        called=called,
+        axes_words=(f"Probability of {positive}", f"Share of {positive}"),
+    )
+    said = (
+        f"{model['title']} as published and {text.model_words(beside)} recalibrated, on the "
+        f"{text.count(model['auroc']['n'], 'test lesion')} that both judge."
+    )
+    return replace(sketch, name=f"calibration-{model['name']}", caption=f"{said} {sketch.caption}")
 
 
 def clinical_section(run: RunFiles) -> Section:
@@ -42,50 +70,16 @@ def clinical_section(run: RunFiles) -> Section:
         if model["lacking"]
     ]
     judged = [model for model in clinical["models"] if model["auroc"]]
-    shown = (_table(judged, clinical["beside"]),) if judged else ()
+    tables = clinical_tables(judged, beside=clinical["beside"], positive=run.class_names[1]) if judged else ()
+    if any(not model["beside_auroc"] for model in judged):
+        notes.append(
+            f"These results do not hold {text.model_words(clinical['beside'])} on the same lesions: run `dgccl "
+            "evaluate` again on this run."
+        )
     return Section(
-        "clinical", TITLE, notes=tuple(notes), sketches=tuple(clinical_sketches(run)), tables=shown
+        "clinical", TITLE, notes=tuple(notes), sketches=tuple(clinical_sketches(run)), tables=tables
     )
 
 
 def _columns(names: list[str]) -> str:
     return text.listing([name.replace("|", " or ") for name in names])
-
-
-def _table(models: list[Mapping[str, Any]], beside: str) -> Table:
-    rows = []
-    for model in models:
-        test, calibration = model["difference"], model["calibration"]
-        difference, p = text.NOT_DEFINED, text.NOT_DEFINED
-        if test:
-            difference = f"{text.number(test['difference'], signed=True)} ({text.interval(test)})"
-            p = text.p_value(test["p"])
-        rows.append(
-            (
-                model["title"],
-                text.estimate(model["auroc"]),
-                difference,
-                p,
-                text.estimate(calibration["brier"]),
-                text.estimate(calibration["slope"]),
-                text.estimate(calibration["in_the_large"]),
-                str(model["auroc"]["n"]),
-            )
-        )
-    header = (
-        "Model",
-        "AUC",
-        f"AUC of {text.model_words(beside)} minus it",
-        "p",
-        "Brier score",
-        "Slope",
-        "In the large, log odds",
-        "Lesions",
-    )
-    sources = "; ".join(f"{model['title']}: {model['source']}" for model in models)
-    note = (
-        "Computed from the cohort's columns with the published coefficients, on the test lesions that have every "
-        "value; differences within folds, by patient, uncorrected. Each was derived in patients of its own kind, so "
-        f"that its probabilities may be too high or too low here. {sources}."
-    )
-    return Table(TITLE, header, tuple(rows), note)

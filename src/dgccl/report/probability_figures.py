@@ -103,6 +103,7 @@ def decision(
     *,
     called: Callable[[str], str] = str,
     name: str = "decision",
+    share_of_cases: float | None = None,
 ) -> Sketch:
     """Net benefit of acting on each score, beside acting on everyone and on no one.
 
@@ -112,6 +113,7 @@ def decision(
         lines: how each score is drawn.
         called: what a score is called.
         name: of the figure.
+        share_of_cases: share of class 1 of the cases, where `prevalence` is not that but an assumed one.
     """
     thresholds, models = curve["thresholds"], curve["models"]
     everyone = curve["treat_all"]["estimate"]
@@ -152,9 +154,19 @@ def decision(
         WIDTH_IN,
         roc_height_in(len(models)) - 0.6,
         f"Decision curves. Net benefit at a threshold of 20%: {said}.",
-        f"Net benefit at a share of class 1 of {text.number(curve['prevalence'])}, of the cases; dotted: act on no "
-        "one. It counts only if the probabilities are calibrated.",
+        f"{_share(curve['prevalence'], share_of_cases)}; dotted: act on no one. It counts only if the probabilities "
+        "are calibrated.",
         _decision_data(curve),
+    )
+
+
+def _share(prevalence: float, of_cases: float | None) -> str:
+    """What share of class 1 the net benefit holds for, and where that comes from."""
+    if of_cases is None:
+        return f"Net benefit at a share of class 1 of {text.number(prevalence)}, of the cases"
+    return (
+        f"Net benefit at an assumed share of class 1 of {text.number(prevalence)}; of these cases it is "
+        f"{text.number(of_cases)}"
     )
 
 
@@ -208,10 +220,7 @@ def precision_recall(
         words: dict[str, Any] = {
             "title": "Average precision (95% interval)", "alignment": "left", "handlelength": 2.6, "fontsize": 8.5,
         }  # fmt: skip
-        if len(curves) <= LEGEND_INSIDE:
-            axes.legend(loc="lower left", **words)
-        else:
-            figure.legend(loc="outside lower left", **words)
+        figure.legend(loc="outside lower left", **words)  # a poor score goes through every corner
 
     shares = text.listing([text.number(baseline) for baseline in baselines])
     caption = (
@@ -228,4 +237,5 @@ def precision_recall(
     )
     said = "; ".join(areas.values())
     label = f"Precision-recall curves. Average precision with 95% interval: {said}. Without skill: {shares}."
-    return Sketch("precision-recall", draw, WIDTH_IN, roc_height_in(len(curves)), label, caption, data)
+    height = roc_height_in(max(len(curves), LEGEND_INSIDE + 1))
+    return Sketch("precision-recall", draw, WIDTH_IN, height, label, caption, data)

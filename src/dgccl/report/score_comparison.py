@@ -7,7 +7,7 @@ from typing import Any
 
 from dgccl.evaluation.scores.results import ScoreComparison
 from dgccl.files import write_atomically
-from dgccl.report import probability_figures, score_figures, score_tables, style, text
+from dgccl.report import probability_figures, score_figures, score_tables, score_verdict, style, text
 from dgccl.report.section import Section, render_template
 from dgccl.report.sketch import Sketch, write_sketch
 from dgccl.report.style import Line
@@ -39,19 +39,20 @@ def _sketches(
     found: ScoreComparison, results: Mapping[str, Any], lines: Mapping[str, Line]
 ) -> dict[str, Sketch]:
     percent, called = score_tables.percent(results), text.shortened(list(lines)).__getitem__
-    sketches = [score_figures.roc(found.roc, results["auroc"], lines, called=called)]
+    sketches = [score_figures.roc(found.roc, results["auroc"], lines, percent=percent, called=called)]
     if results["delong"]:
         sketches.append(score_figures.differences(results["delong"], percent=percent, called=called))
     if any(any(row["auroc"].values()) for row in results["by_site"]):
         sketches.append(score_figures.sites(results["by_site"], lines, percent=percent, called=called))
     if results["probabilities"]:
-        sketches += _probability_sketches(results["probabilities"], lines, percent, called)
+        sketches += _probability_sketches(results, lines, percent, called)
     return {sketch.name: sketch for sketch in sketches}
 
 
 def _probability_sketches(
-    found: Mapping[str, Any], lines: Mapping[str, Line], percent: str, called: Callable[[str], str]
+    results: Mapping[str, Any], lines: Mapping[str, Line], percent: str, called: Callable[[str], str]
 ) -> list[Sketch]:
+    found, meta = results["probabilities"], results["meta"]
     facts = {
         name: {
             "bins": one["curve"],
@@ -65,7 +66,12 @@ def _probability_sketches(
     curve = curve | {"models": benefits, "treat_all": curve["treat_all"]["net_benefit"]}
     return [
         probability_figures.calibration(facts, lines, percent=percent, called=called),
-        probability_figures.decision(curve, lines, called=called),
+        probability_figures.decision(
+            curve,
+            lines,
+            called=called,
+            share_of_cases=None if meta["prevalence"] is None else meta["n_positive"] / meta["n"],
+        ),
     ]
 
 
@@ -103,7 +109,7 @@ def _page(results: Mapping[str, Any], sketches: Mapping[str, Sketch], lines: Map
         size=_size(meta),
         warnings=results["warnings"],
         headline=score_tables.headline(results, lines),
-        verdict=_verdict(results),
+        verdict=score_verdict.verdict(results),
         sections=sections,
     )
 
@@ -129,29 +135,3 @@ def _provenance(meta: Mapping[str, Any]) -> Table:
         ("DG-CCL version", meta["dgccl_version"]),
     )
     return Table("What this page was made from", ("Item", "Value"), rows, words=True)
-
-
-def _verdict(results: Mapping[str, Any]) -> list[str]:
-    """What the tests say, by fixed rules."""
-    alpha = 1.0 - results["meta"]["confidence"]
-    said, open_pairs = [], []
-    for test in results["delong"]:
-        if test["p_holm"] < alpha:
-            better, worse = (test["a"], test["b"]) if test["difference"] > 0 else (test["b"], test["a"])
-            said.append(
-                f"{better} ranks better than {worse}: {text.number(abs(test['difference']))} in AUC, "
-                f"{text.relation(test['p_holm'])} after Holm."
-            )
-        elif test["ci_low"] == test["ci_high"]:
-            said.append(f"{test['a']} and {test['b']} put these cases in one and the same order.")
-        else:
-            open_pairs.append(f"{test['a']} and {test['b']}")
-    if open_pairs:
-        said.append(
-            f"No difference was shown between {'; '.join(open_pairs)}. That is not evidence that they are equal: the "
-            "intervals say how large a difference these cases leave possible."
-        )
-    for name, area in results["auroc"].items():
-        if area["ci_low"] <= 0.5 <= area["ci_high"]:
-            said.append(f"{name} is not shown to tell the classes apart: its interval includes 0.5.")
-    return said or ["Every score was looked at alone; nothing was compared."]

@@ -22,6 +22,7 @@ def roc(
     areas: Mapping[str, Mapping[str, Any]],
     lines: Mapping[str, Line],
     *,
+    percent: str,
     called: Callable[[str], str] = str,
 ) -> Sketch:
     """ROC curves, area and interval in the legend.
@@ -30,6 +31,7 @@ def roc(
         curves: `fpr` and `tpr` of each score.
         areas: AUC of each score with its interval.
         lines: how each score is drawn.
+        percent: nominal coverage, in words.
         called: what a score is called.
     """
 
@@ -41,7 +43,7 @@ def roc(
                 curves[name]["fpr"], curves[name]["tpr"], color=line.color, linestyle=line.dash, linewidth=1.8,
                 label=f"{called(name)} {text.estimate(areas[name])}",
             )  # fmt: skip
-        finish_roc(figure, axes, len(lines))
+        finish_roc(figure, axes, len(lines), percent=percent)
 
     said = "; ".join(f"{name} {text.estimate(areas[name])}" for name in lines)
     points = [pd.DataFrame({"score": name, **curves[name]}) for name in lines]
@@ -50,7 +52,7 @@ def roc(
         draw,
         WIDTH_IN,
         roc_height_in(len(lines)),
-        f"ROC curves. Area under the curve with interval: {said}.",
+        f"ROC curves. Area under the curve with {percent} interval: {said}.",
         "ROC curves of all cases. Dotted: no discrimination.",
         pd.concat(points, ignore_index=True),
     )

@@ -174,12 +174,21 @@ def missing_modality(run: RunFiles, lines: Mapping[str, Line]) -> Table:
             heading = f"{text.model_name(name)}, {text.pattern_name(pattern, run.modalities)}"
             drop = entry["drop"]
             rows.append(
-                (heading, text.estimate(entry["auroc"]), text.estimate(drop), text.p_value(drop["p"]))
+                (
+                    heading,
+                    text.estimate(entry["auroc"]),
+                    text.estimate(drop),
+                    text.p_value(drop["p"]),
+                    text.p_value(drop["p_holm"]),
+                )
             )
             swatches.append(line.color)
-    note = "Drop: AUC with every modality minus AUC with one missing, on the same lesions; paired test, uncorrected p."
+    note = (
+        "Drop: AUC with every modality minus AUC with one missing, on the same lesions; paired test, Holm's correction "
+        "over this table."
+    )
     area = text.capitalized(text.area_name(len(run.class_names)))
-    header = ("Model", area, "Drop", "p")
+    header = ("Model", area, "Drop", "p", "p, Holm")
     return Table("What a missing modality costs", header, tuple(rows), note, tuple(swatches))
 
 

@@ -65,6 +65,7 @@ from dgccl.stats.measures import DiagnosticMeasures, diagnostic_measures, measur
 from dgccl.stats.multiplicity import holm
 from dgccl.stats.non_inferiority import Equivalence, NonInferiority, equivalence, non_inferiority
 from dgccl.stats.partial import partial_auroc
+from dgccl.stats.partial_bootstrap import partial_auroc_bootstrap
 from dgccl.stats.permutation import PermutationTest, permutation_test_paired
 from dgccl.stats.permutation_groups import permutation_test_unpaired
 from dgccl.stats.power import (
@@ -197,6 +198,7 @@ __all__ = [
     "paired_proportion_difference",
     "paired_t_over_folds",
     "partial_auroc",
+    "partial_auroc_bootstrap",
     "permutation_test_paired",
     "permutation_test_unpaired",
     "placements",

@@ -1,5 +1,8 @@
 """Checks that every statistic shares: what is not defined is an error with a code, never a NaN."""
 
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
@@ -98,9 +101,9 @@ def check_score_matrix(y_score: Values, *, name: str = "y_score") -> Float64[np.
     """Scores as float64, one column a class, at least two.
 
     Raises:
-        StatsError: `not_two_dimensional`, `scores_not_numbers`, `scores_nan`.
+        StatsError: `not_two_dimensional`, `scores_not_numbers`, `scores_nan`, `values_masked`.
     """
-    scores = np.asarray(y_score)
+    scores = plain_array(y_score, name=name)
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise StatsError(
             "not_two_dimensional",
@@ -135,11 +138,7 @@ def check_groups(group: Values | None, *, cases: int, name: str = "patient") -> 
         return np.arange(cases, dtype=np.int64)
     ids = _one_dimensional(group, name=name)
     check_length(ids, cases=cases, name=name)
-    if ids.dtype.kind == "f":
-        missing = bool(np.isnan(ids).any())
-    else:
-        missing = ids.dtype.kind == "O" and any(value is None or value != value for value in ids.tolist())
-    if missing:
+    if _some_missing(ids):
         raise StatsError(
             f"{name}_missing",
             f"Some cases have no {name}.",
@@ -174,6 +173,42 @@ def check_confidence(confidence: float) -> None:
         )
 
 
+def check_choice(value: object, choices: Sequence[str], *, name: str) -> None:
+    """Refuse a word that is none of an option's, which would else be taken as one of them.
+
+    Args:
+        value: what was given.
+        choices: the words of the option, as of `typing.get_args` of its Literal.
+        name: name of the option.
+
+    Raises:
+        StatsError: `option_unknown`.
+    """
+    if not (isinstance(value, str) and value in choices):
+        raise StatsError(
+            "option_unknown",
+            f"`{name}` must be one of {', '.join(choices)}; found {value!r}.",
+            remedy=f"Write one of them as it stands here, e.g. {name}={choices[0]!r}.",
+        )
+
+
+def check_whole(value: object, *, least: int, name: str) -> int:
+    """A whole number, at least so large.
+
+    Raises:
+        StatsError: `<name>_invalid`, e.g. `seed_invalid`.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise StatsError(
+            f"{name}_invalid", f"`{name}` must be a whole number of {least} or more, found {value!r}."
+        )
+    return number
+
+
 def check_length(values: Values, *, cases: int, name: str) -> None:
     """Refuse values that are not one a case.
 
@@ -184,8 +219,38 @@ def check_length(values: Values, *, cases: int, name: str) -> None:
         raise StatsError("lengths_differ", f"{name} has {len(values)} values for {cases} cases.")
 
 
+def plain_array(values: Values, *, name: str) -> Values:
+    """The values as an array without a mask; NumPy would else read what lies under it.
+
+    Raises:
+        StatsError: `values_masked`.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise StatsError(
+            "values_masked",
+            f"{int(np.ma.count_masked(values))} values of {name} are masked.",
+            remedy="Leave out the masked cases in all arrays, e.g. with `values[~mask]`, and say so.",
+        )
+    return np.asarray(values)
+
+
+def _some_missing(ids: Values) -> bool:
+    if ids.dtype.kind == "f":
+        return bool(np.isnan(ids).any())
+    if ids.dtype.kind in "mM":
+        return bool(np.isnat(ids).any())
+    return ids.dtype.kind == "O" and any(_is_missing(value) for value in ids.tolist())
+
+
+def _is_missing(value: object) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # the NA of pandas is neither equal to itself nor not
+        return True
+
+
 def _one_dimensional(values: Values, *, name: str) -> Values:
-    array = np.asarray(values)
+    array = plain_array(values, name=name)
     if array.ndim != 1:
         raise StatsError(
             "not_one_dimensional",

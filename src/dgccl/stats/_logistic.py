@@ -1,13 +1,14 @@
 """Logistic regression by maximum likelihood, with an offset and a covariance that can go by patient."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.special import expit
 
 from dgccl.errors import StatsError
+from dgccl.stats._inputs import check_choice
 
 STEPS = 60
 CLOSE = 1e-10
@@ -64,10 +65,11 @@ def fit_logistic(
     Raises:
         StatsError: `separation` if no finite coefficients have the largest likelihood; `too_few_cases` if there are
             not more patients than coefficients, for the sandwich; `variance_invalid` for the model's where a patient
-            has several cases.
+            has several cases; `option_unknown`.
 
     Source: Liang and Zeger, Biometrika 73 (1986) 13-22, for the sandwich.
     """
+    check_choice(variance, get_args(Variance), name="variance")
     fixed = np.zeros(len(targets)) if offset is None else offset
     coefficients = np.zeros(design.shape[1])
     linear = fixed.copy()

@@ -1,6 +1,6 @@
 """What every statistic of probabilities shares: their checks, their bins, the variance of a mean."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -10,12 +10,16 @@ from scipy.stats import t as student
 from dgccl.errors import StatsError
 from dgccl.stats._inputs import (
     Values,
+    check_choice,
     check_class_labels,
     check_labels,
     check_length,
     check_score_matrix,
     check_scores,
+    check_whole,
 )
+
+BinStrategy = Literal["quantile", "uniform"]
 
 SUM_TOLERANCE = 1e-4
 """How far the probabilities of one case may be from adding up to 1: written to five digits they can miss it."""
@@ -102,7 +106,7 @@ def forecasts(
 
 
 def bin_index(
-    probability: Float64[np.ndarray, "n"], *, bins: int, strategy: Literal["quantile", "uniform"]
+    probability: Float64[np.ndarray, "n"], *, bins: int, strategy: BinStrategy
 ) -> Int64[np.ndarray, "n"]:
     """Bin of each probability, from 0; equal probabilities share a bin, a value on an edge is in the lower one.
 
@@ -112,10 +116,10 @@ def bin_index(
         strategy: `quantile` for bins of about equal counts, `uniform` for bins of equal width.
 
     Raises:
-        StatsError: `bins_invalid`.
+        StatsError: `bins_invalid`, `option_unknown`.
     """
-    if bins < 1:
-        raise StatsError("bins_invalid", f"The number of bins must be 1 or more, found {bins}.")
+    check_choice(strategy, get_args(BinStrategy), name="strategy")
+    check_whole(bins, least=1, name="bins")
     edges = np.linspace(0.0, 1.0, bins + 1)
     if strategy == "quantile":
         edges = np.quantile(probability, edges)
@@ -142,3 +146,32 @@ def wilson_bound(value: float, patients: int, confidence: float) -> tuple[float,
     low = 0.0 if value == 0.0 else float(center - half)
     high = 1.0 if value == 1.0 else float(center + half)
     return low, high
+
+
+def finite_logits(logits: Values) -> Float64[np.ndarray, "..."]:
+    """Logits, one column or several, all finite.
+
+    Raises:
+        StatsError: as `check_scores` or `check_score_matrix`; `scores_infinite`.
+    """
+    if np.ndim(logits) != 2:
+        return finite_scores(logits, name="logits")
+    matrix = check_score_matrix(logits, name="logits")
+    finite_scores(matrix.ravel(), name="logits")
+    return matrix
+
+
+def finite_scores(y_score: Values, *, name: str = "y_score") -> Float64[np.ndarray, "n"]:
+    """Scores or logits, one a case, all finite.
+
+    Raises:
+        StatsError: as `check_scores`; `scores_infinite`.
+    """
+    scores = check_scores(y_score, cases=len(np.atleast_1d(y_score)), name=name)
+    if np.isinf(scores).any():
+        raise StatsError(
+            "scores_infinite",
+            f"A recalibration needs finite values; infinite ones were found in {name}.",
+            remedy="Clip probabilities before taking their log odds.",
+        )
+    return scores

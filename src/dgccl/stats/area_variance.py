@@ -6,10 +6,12 @@ exponential formula of Hanley and McNeil.
 
 from functools import lru_cache
 from math import asin, cos, exp, pi, sin, sqrt
-from typing import Literal
+from typing import Literal, get_args
 
 from scipy.integrate import quad
 from scipy.stats import norm
+
+from dgccl.stats._inputs import check_choice
 
 AreaVariance = Literal["obuchowski", "hanley_mcneil", "empirical"]
 
@@ -26,6 +28,9 @@ def area_variance(
         variance: `obuchowski` with the constants rounded as published, and as in power.roc.test of pROC;
             `hanley_mcneil`; or `empirical`, the exact variance of the share of pairs ranked right.
 
+    Raises:
+        StatsError: `option_unknown`.
+
     Source: Obuchowski and McClish, Stat Med 16 (1997) 1529-1542; Hanley and McNeil, Radiology 143 (1982) 29-36;
         empirical: Bamber, J Math Psychol 12 (1975) 387-415.
 
@@ -33,6 +38,7 @@ def area_variance(
         >>> [round(area_variance(0.8, 50, 100, variance=v), 5) for v in ("obuchowski", "hanley_mcneil", "empirical")]
         [0.00193, 0.0017, 0.00143]
     """
+    check_choice(variance, get_args(AreaVariance), name="variance")
     if variance == "obuchowski":
         return _obuchowski(auroc, positives, negatives, scale=0.0099, root=1.414)
     if variance == "hanley_mcneil":
@@ -66,6 +72,9 @@ def difference_variance(
         correlation_negative: the same among negative cases.
         variance: as for `area_variance`.
 
+    Raises:
+        StatsError: `option_unknown`.
+
     Source: Obuchowski and McClish, Stat Med 16 (1997) 1529-1542; Hanley and McNeil, Radiology 148 (1983) 839-843.
 
     Example:
@@ -73,6 +82,7 @@ def difference_variance(
         >>> [round(value, 5) for value in difference_variance(0.85, 0.8, 50, 100, **of)]
         [0.00215, 0.00247]
     """
+    check_choice(variance, get_args(AreaVariance), name="variance")
     pair = (correlation_positive, correlation_negative, positives, negatives)
     if variance == "obuchowski":
         own = [

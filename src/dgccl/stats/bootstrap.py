@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.special import ndtr, ndtri
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_confidence, check_groups, check_strata
+from dgccl.stats._inputs import Values, check_choice, check_confidence, check_groups, check_strata
 from dgccl.stats.estimate import Estimate
 from dgccl.stats.resample import (
     ResamplingPlan,
@@ -77,10 +77,11 @@ def bootstrap_interval(
 
     Raises:
         StatsError: `no_cases`, `lengths_differ`, `arrays_not_plain`, `patient_missing`, `stratum_missing`,
-            `confidence_out_of_range`, `seed_invalid`, `too_few_replicates`; `too_few_cases` if there is only one to
-            draw; `mixed_clusters` if a patient is in several strata, or classes where `by_class`;
-            `statistic_not_finite`; `too_many_failed_replicates`; `no_variance` if all replicates are equal;
-            `bca_undefined`, see `bca_ends`; and whatever the statistic raises on the cases as they are.
+            `confidence_out_of_range`, `option_unknown`, `seed_invalid`, `replicates_invalid`, `too_few_replicates`;
+            `too_few_cases` if there is only one to draw; `mixed_clusters` if a patient is in several strata, or
+            classes where `by_class`; `statistic_not_finite`; `too_many_failed_replicates`; `no_variance` if all
+            replicates are equal; `bca_undefined`, see `bca_ends`; and whatever the statistic raises on the cases as
+            they are.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 13.3 and 14.3; whole clusters and
         strata: Davison and Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 3.2.
@@ -92,6 +93,7 @@ def bootstrap_interval(
         (108.1, 55, 222)
     """
     check_confidence(confidence)
+    check_choice(method, get_args(BootstrapMethod), name="method")
     check_draws(replicates=replicates, seed=seed, confidence=confidence)
     checked = check_arrays(arrays)
     strata = check_strata(stratum, cases=len(checked[0]))

@@ -1,6 +1,7 @@
 """Bootstrap intervals of an AUROC and of a difference of two, fast: sorted once, only the weights change by draw."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -9,11 +10,13 @@ from dgccl.errors import StatsError
 from dgccl.stats._inputs import (
     Values,
     check_both_classes,
+    check_choice,
     check_confidence,
     check_groups,
     check_scores,
     check_strata,
 )
+from dgccl.stats._no_variance import check_known_zero
 from dgccl.stats.bootstrap import (
     BootstrapEstimate,
     BootstrapMethod,
@@ -25,9 +28,10 @@ from dgccl.stats.bootstrap import (
     percentile_ends,
     pools,
 )
+from dgccl.stats.newcombe import newcombe_interval
 from dgccl.stats.pairs import RankedCases, case_pairs, rank_cases, weighted_pairs
 from dgccl.stats.resample import ResamplingPlan, check_draws, draw_units, plan_resampling, unit_counts
-from dgccl.stats.roc import in_mixed_strata, newcombe_interval
+from dgccl.stats.roc import clustered_variance, in_mixed_strata, stratified_residuals
 
 
 def auroc_bootstrap(
@@ -101,7 +105,7 @@ def auroc_difference_bootstrap(
 ) -> BootstrapEstimate:
     """AUROC of a minus AUROC of b on the same cases, with its bootstrap interval; each draw serves both.
 
-    Scores that rank every pair of cases alike differ by 0, from 0 to 0.
+    Scores that rank every pair of cases alike, and some pairs wrongly, differ by 0, from 0 to 0.
 
     Args:
         y_true: labels 0 or 1, shape (n,).
@@ -116,10 +120,16 @@ def auroc_difference_bootstrap(
         replicates: number of samples that are drawn.
 
     Raises:
-        StatsError: as `auroc_bootstrap`; `no_variance` if the areas differ by the same on all replicates (one score
-            perfect, the other constant).
+        StatsError: as `auroc_bootstrap`; `no_variance` if the areas differ by the same on all replicates and are not
+            known to be equal (both scores perfect or constant).
 
     Source: as `auroc_bootstrap`.
+
+    Example:
+        >>> y, a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 2, 4, 3, 5, 6]), np.array([2, 1, 5, 4, 3, 6])
+        >>> found = auroc_difference_bootstrap(y, a, b, by_class=True, seed=1)
+        >>> round(found.estimate, 4), round(found.ci_low, 4), round(found.ci_high, 4)
+        (0.1111, 0.0, 0.4444)
     """
     return _bootstrap(
         y_true,
@@ -158,6 +168,7 @@ def _bootstrap(
 ) -> BootstrapEstimate:
     """Interval of the AUROC of one score, or of the first one's minus the second one's."""
     check_confidence(confidence)
+    check_choice(method, get_args(BootstrapMethod), name="method")
     check_draws(replicates=replicates, seed=seed, confidence=confidence)
     sample = _check_sample(y_true, y_scores, patient=patient, stratum=stratum, by_class=by_class)
     plan, paired, strata = sample.plan, len(y_scores) > 1, int(sample.strata.max()) > 0
@@ -173,7 +184,8 @@ def _bootstrap(
             value, positives=with_class[0], negatives=with_class[1], confidence=confidence
         )
         name = "newcombe_score"
-    elif (areas == value).all() and value == 0.0:
+    elif (areas == value).all():
+        _check_known_zero(sample, value)
         low = high = 0.0
     elif method == "bca":
         influence = jackknife_influence(_left_out(sample), plan)
@@ -220,6 +232,13 @@ def _units_with_class(sample: _Sample) -> tuple[int, int]:
             remedy="Add cases of the rarer class.",
         )
     return counts[0], counts[1]
+
+
+def _check_known_zero(sample: _Sample, value: float) -> None:
+    a, b = (stratified_residuals(sample.labels, score, sample.strata) for score in sample.scores)
+    alike = np.array_equal(a.positive, b.positive) and np.array_equal(a.negative, b.negative)
+    own = [clustered_variance(sample.labels, one.positive, one.negative, sample.plan.unit) for one in (a, b)]
+    check_known_zero(value, ranked_alike=alike, variances=own)
 
 
 def _areas(ranked: list[RankedCases], counts: Int64[np.ndarray, "rows units"]) -> Float64[np.ndarray, "k"]:

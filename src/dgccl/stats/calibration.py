@@ -1,6 +1,7 @@
 """Calibration in two numbers and one test: in the large, intercept and slope, Spiegelhalter's z."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float64
@@ -8,7 +9,14 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_both_classes, check_confidence, check_groups, check_labels
+from dgccl.stats._inputs import (
+    Values,
+    check_both_classes,
+    check_choice,
+    check_confidence,
+    check_groups,
+    check_labels,
+)
 from dgccl.stats._logistic import LogisticFit, Variance, fit_logistic
 from dgccl.stats._probabilities import check_probabilities
 from dgccl.stats.estimate import Estimate
@@ -74,7 +82,7 @@ def calibration_slope_intercept(
             `probability_zero_or_one` where log odds are infinite and `clip` is None; `clip_out_of_range`;
             `constant_probability` if all cases have one probability, which has no slope; `separation` if the
             probabilities separate the classes; `too_few_cases` if there are fewer than three patients;
-            `variance_invalid` for the model's variance where a patient has several cases.
+            `variance_invalid` for the model's variance where a patient has several cases; `option_unknown`.
 
     Source: Cox, Biometrika 45 (1958) 562-565; Van Calster et al., J Clin Epidemiol 74 (2016) 167-176; the
         sandwich, Liang and Zeger, Biometrika 73 (1986) 13-22.
@@ -85,6 +93,7 @@ def calibration_slope_intercept(
         1.11
     """
     check_confidence(confidence)
+    check_choice(variance, get_args(Variance), name="variance")
     labels = check_both_classes(y_true)
     odds = log_odds(check_probabilities(y_probability, cases=len(labels)), clip=clip)
     patients = check_groups(patient, cases=len(labels))

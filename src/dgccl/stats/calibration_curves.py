@@ -1,7 +1,6 @@
 """Calibration curves: shares of class 1 in bins, and a smooth curve with the distances that are read off it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -11,7 +10,7 @@ from scipy.stats import norm
 from dgccl.errors import StatsError
 from dgccl.stats._inputs import Values, check_both_classes, check_confidence, check_groups, check_labels
 from dgccl.stats._logistic import LogisticFit, Variance, fit_logistic
-from dgccl.stats._probabilities import bin_index, check_probabilities
+from dgccl.stats._probabilities import BinStrategy, bin_index, check_probabilities
 from dgccl.stats.calibration import log_odds
 from dgccl.stats.proportion import wilson_interval
 
@@ -102,7 +101,7 @@ def calibration_curve(
     y_probability: Values,
     *,
     bins: int = 10,
-    strategy: Literal["quantile", "uniform"] = "quantile",
+    strategy: BinStrategy = "quantile",
     confidence: float = 0.95,
 ) -> CalibrationCurve:
     """Share of class 1 against mean probability in bins, with Wilson's interval for each bin.
@@ -118,7 +117,7 @@ def calibration_curve(
 
     Raises:
         StatsError: `labels_not_binary`, `no_cases`, `lengths_differ`, `scores_nan`, `probability_out_of_range`,
-            `bins_invalid`.
+            `bins_invalid`, `option_unknown`.
 
     Example:
         >>> curve = calibration_curve(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.8]), bins=2)
@@ -218,6 +217,12 @@ def calibration_distances(
         StatsError: as `smooth_calibration`.
 
     Source: Austin and Steyerberg, Stat Med 38 (2019) 4051-4065.
+
+    Example:
+        >>> y, p = np.array([0, 0, 1, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.9])
+        >>> found = calibration_distances(y, p, knots=3)
+        >>> round(found.mean, 3), round(found.median, 3), round(found.percentile_90, 3)
+        (0.034, 0.022, 0.067)
     """
     probability, fit, spline = _fit(y_true, y_probability, knots, None, clip, "model")
     fitted = expit(spline.rows(logit(probability)) @ fit.coefficients)

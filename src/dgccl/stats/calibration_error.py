@@ -1,15 +1,14 @@
 """Expected calibration error over bins, with its bias beside it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.stats import norm
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_labels
-from dgccl.stats._probabilities import bin_index, check_probabilities
+from dgccl.stats._inputs import Values, check_labels, check_whole
+from dgccl.stats._probabilities import BinStrategy, bin_index, check_probabilities
 
 CHUNK = 2_000_000
 """Random numbers drawn at a time: 16 MB."""
@@ -48,7 +47,7 @@ def expected_calibration_error(
     *,
     seed: int,
     bins: int = 10,
-    strategy: Literal["quantile", "uniform"] = "quantile",
+    strategy: BinStrategy = "quantile",
     draws: int = 1000,
 ) -> CalibrationError:
     """Expected calibration error of class 1, as it is and with its bias taken off.
@@ -63,14 +62,15 @@ def expected_calibration_error(
     Args:
         y_true: labels 0 or 1, (n,).
         y_probability: probability of class 1, (n,).
-        seed: of the simulation behind `if_calibrated` and p.
+        seed: of the simulation behind `if_calibrated` and p, 0 or more.
         bins: number of bins; equal probabilities stay together, so that fewer can come out.
         strategy: `quantile` for bins of about equal counts, `uniform` for bins of equal width.
         draws: number of simulations.
 
     Raises:
         StatsError: `labels_not_binary`, `no_cases`, `lengths_differ`, `scores_nan`, `probability_out_of_range`,
-            `bins_invalid`, `draws_invalid`; `too_few_cases` if a bin has a single case, whose variance is unknown.
+            `bins_invalid`, `draws_invalid`, `seed_invalid`, `option_unknown`; `too_few_cases` if a bin has a single
+            case, whose variance is unknown.
 
     Source: Naeini, Cooper and Hauskrecht, AAAI (2015) 2901-2907, for the error; Kumar, Liang and Ma, NeurIPS (2019),
         for taking the bias off (squared: the variance of each bin; absolute: the mean of a normal distance); Bröcker
@@ -83,8 +83,8 @@ def expected_calibration_error(
     """
     labels = check_labels(y_true)
     probability = check_probabilities(y_probability, cases=len(labels))
-    if draws < 1:
-        raise StatsError("draws_invalid", f"The number of simulations must be 1 or more, found {draws}.")
+    check_whole(draws, least=1, name="draws")
+    check_whole(seed, least=0, name="seed")
     # Sorted, so that the simulation does not depend on the order of the cases.
     order = np.lexsort((labels, probability))
     labels, probability = labels[order], probability[order]

@@ -47,12 +47,8 @@ def call_highest(y_true: Values, y_score: Values, *, confidence: float = 0.95) -
         >>> call_highest(np.array([0, 1]), scores).counts.tolist()
         [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
     """
-    scores = check_score_matrix(y_score)
-    classes = scores.shape[1]
-    labels = check_class_labels(y_true, classes=classes)
-    check_length(scores, cases=len(labels), name="y_score")
-    cells = np.bincount(labels * classes + scores.argmax(axis=1), minlength=classes**2)
-    counts = cells.reshape(classes, classes).astype(np.int64)
+    counts = count_calls(y_true, y_score)
+    classes = len(counts)
     total, right = int(counts.sum()), counts.diagonal()
     true, called = counts.sum(axis=1), counts.sum(axis=0)
 
@@ -67,3 +63,21 @@ def call_highest(y_true: Values, y_score: Values, *, confidence: float = 0.95) -
             share(total - int(true[k] + called[k] - right[k]), total - int(true[k])) for k in range(classes)
         ),
     )
+
+
+def count_calls(y_true: Values, y_score: Values) -> Int64[np.ndarray, "classes classes"]:
+    """Cases by truth (row) and call of the highest score (column).
+
+    Args:
+        y_true: class indices 0 to C - 1, (n,).
+        y_score: scores on one scale for all classes, (n, C).
+
+    Raises:
+        StatsError: `labels_not_classes`, `no_cases`, `lengths_differ`, `not_two_dimensional`, `scores_nan`.
+    """
+    scores = check_score_matrix(y_score)
+    classes = scores.shape[1]
+    labels = check_class_labels(y_true, classes=classes)
+    check_length(scores, cases=len(labels), name="y_score")
+    cells = np.bincount(labels * classes + scores.argmax(axis=1), minlength=classes**2)
+    return cells.reshape(classes, classes).astype(np.int64)

@@ -17,6 +17,7 @@ from dgccl.stats._inputs import (
     check_scores,
     check_strata,
 )
+from dgccl.stats._no_variance import check_known_zero
 from dgccl.stats.roc import (
     SMALLEST_VARIANCE,
     clustered_variance,
@@ -36,7 +37,8 @@ class PairedComparison:
     Attributes:
         difference: AUROC of a minus AUROC of b.
         ci_low: lower end of the interval of the difference.
-        ci_high: upper end of the interval of the difference.
+        ci_high: upper end of the interval of the difference; without a width, 0 to 0, only for scores that rank every
+            pair of cases alike, some of them wrongly.
         z: difference over its standard error.
         p: two-sided.
         method: `paired_delong`, with `stratified_` and `clustered_` before it where they apply.
@@ -88,7 +90,7 @@ def delong_paired(
 ) -> PairedComparison:
     """Compare the AUROCs of two scores on the same cases.
 
-    Scores that rank every pair of cases alike differ by 0 with p = 1.
+    Scores that rank every pair of cases alike, and some pairs wrongly, differ by 0, from 0 to 0, with p = 1.
 
     Args:
         y_true: labels 0 or 1, shape (n,).
@@ -100,10 +102,16 @@ def delong_paired(
 
     Raises:
         StatsError: `one_class`, `too_few_cases`, `labels_not_binary`, `lengths_differ`, `scores_nan`;
-            `no_variance` if the areas differ while their difference has no variance (one score perfect, the
-            other constant), where no test is defined.
+            `no_variance` if the difference has no variance and is not known to be 0 (both scores perfect or
+            constant), where no test is defined.
 
     Source: DeLong et al., Biometrics 44 (1988) 837-845; Obuchowski, Biometrics 53 (1997) 567-578.
+
+    Example:
+        >>> y, a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 2, 4, 3, 5, 6]), np.array([2, 1, 5, 4, 3, 6])
+        >>> found = delong_paired(y, a, b)
+        >>> round(found.difference, 3), round(found.ci_low, 3), round(found.ci_high, 3), round(found.p, 3)
+        (0.111, -0.197, 0.419, 0.48)
     """
     check_confidence(confidence)
     labels = check_both_classes(y_true)
@@ -119,12 +127,9 @@ def delong_paired(
     variance = clustered_variance(labels, a.positive - b.positive, a.negative - b.negative, patients)
     difference = a.auroc - b.auroc
     if variance < SMALLEST_VARIANCE:
-        if difference != 0.0:
-            raise StatsError(
-                "no_variance",
-                f"The areas differ by {difference:.4f} and the difference has no variance: no test is defined.",
-                remedy="Report both areas with their intervals; look for a constant or a perfect score.",
-            )
+        alike = np.array_equal(a.positive, b.positive) and np.array_equal(a.negative, b.negative)
+        own = [clustered_variance(labels, one.positive, one.negative, patients) for one in (a, b)]
+        check_known_zero(difference, ranked_alike=alike, variances=own)
         half = z = 0.0
     else:
         error = float(np.sqrt(variance))
@@ -153,6 +158,11 @@ def kolmogorov_smirnov(a: Values, b: Values) -> TestResult:
         StatsError: `no_cases`, `scores_nan`, `scores_not_numbers`, `not_one_dimensional`.
 
     Source: Hodges, Ark Mat 3 (1958) 469-486, as computed by scipy.stats.ks_2samp.
+
+    Example:
+        >>> found = kolmogorov_smirnov(np.array([0.1, 0.2, 0.3, 0.6]), np.array([0.4, 0.5, 0.7, 0.8]))
+        >>> found.statistic, round(found.p, 4), found.method
+        (0.75, 0.2286, 'kolmogorov_smirnov_exact')
     """
     first, second = check_sample(a, name="a"), check_sample(b, name="b")
     result, name = None, "kolmogorov_smirnov_exact"
@@ -181,6 +191,12 @@ def kruskal_wallis(samples: Sequence[Values]) -> GroupTest:
         StatsError: `too_few_samples`, `no_cases`, `scores_nan`, `scores_not_numbers`, `not_one_dimensional`.
 
     Source: Kruskal and Wallis, J Am Stat Assoc 47 (1952) 583-621; the chi-squared approximation of scipy.stats.kruskal.
+
+    Example:
+        >>> samples = [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]), np.array([7.0, 8.0, 9.0])]
+        >>> found = kruskal_wallis(samples)
+        >>> round(found.statistic, 2), round(found.p, 4)
+        (7.2, 0.0273)
     """
     if len(samples) < 2:
         raise StatsError("too_few_samples", f"The test compares two samples or more; found {len(samples)}.")

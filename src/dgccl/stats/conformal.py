@@ -3,16 +3,16 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_class_labels, check_groups, check_length
+from dgccl.stats._inputs import Values, check_class_labels, check_groups, check_length, plain_array
 from dgccl.stats._probabilities import check_probabilities, check_probability_matrix
 from dgccl.stats.estimate import Estimate
-from dgccl.stats.proportion import clopper_pearson_interval, wilson_interval
+from dgccl.stats.proportion import ProportionMethod, proportion_interval
 
 ALL = "all"
 """Name of the one group where none were given."""
@@ -205,7 +205,7 @@ def measured_coverage(
     *,
     group: Values | None = None,
     confidence: float = 0.95,
-    method: Literal["wilson", "clopper_pearson"] = "wilson",
+    method: ProportionMethod = "wilson",
 ) -> ConformalCoverage:
     """How often prediction sets hold the truth on test cases: in all, by group, by class; and how often they abstain.
 
@@ -221,21 +221,17 @@ def measured_coverage(
 
     Raises:
         StatsError: `labels_not_classes`, `no_cases`, `lengths_differ`, `sets_invalid`, `group_missing`,
-            `confidence_out_of_range`.
+            `confidence_out_of_range`, `option_unknown`.
 
     Example:
         >>> measured_coverage(np.array([0, 1]), np.array([[True, False], [True, True]])).coverage.estimate
         1.0
     """
-    held = np.asarray(sets)
-    if held.ndim != 2 or held.dtype != np.bool_:
-        raise StatsError(
-            "sets_invalid", "The sets must be a boolean matrix of one row a case, one column a class."
-        )
+    interval = proportion_interval(method)
+    held = _held(sets)
     labels = check_class_labels(y_true, classes=held.shape[1])
     check_length(held, cases=len(labels), name="sets")
     names, index = _groups(group, len(labels))
-    interval = wilson_interval if method == "wilson" else clopper_pearson_interval
 
     def share(hits: Bool[np.ndarray, "k"]) -> Estimate:
         return interval(int(hits.sum()), len(hits), confidence=confidence)
@@ -253,7 +249,7 @@ def measured_coverage(
 
 
 def _held(sets: Values) -> Bool[np.ndarray, "n classes"]:
-    held = np.asarray(sets)
+    held = plain_array(sets, name="sets")
     if held.ndim != 2 or held.dtype != np.bool_:
         raise StatsError(
             "sets_invalid",

@@ -15,6 +15,7 @@ from dgccl.stats._inputs import (
     check_scores,
     check_strata,
 )
+from dgccl.stats._no_variance import ROUNDING, check_known_zero
 from dgccl.stats.comparison import PairedComparison
 from dgccl.stats.roc import (
     SMALLEST_VARIANCE,
@@ -48,12 +49,12 @@ def delong_contrast(
 
     Raises:
         StatsError: `one_class`, `too_few_cases`, `labels_not_binary`, `lengths_differ`, `scores_nan`; `no_variance`
-            if the sum is not 0 and has no variance.
+            if the sum has no variance and is not known to be 0, as in `delong_paired`.
 
     Source: the covariance of DeLong et al., Biometrics 44 (1988) 837-845; Obuchowski, Biometrics 53 (1997) 567-578.
 
     Example:
-        >>> y, a, b = [0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6], [2, 1, 5, 4, 3, 6]
+        >>> y, a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 2, 4, 3, 5, 6]), np.array([2, 1, 5, 4, 3, 6])
         >>> round(delong_contrast(y, [a, b], [1.0, -1.0]).difference, 3)
         0.111
     """
@@ -70,18 +71,20 @@ def delong_contrast(
     patients = np.unique(patients[used], return_inverse=True)[1] if not used.all() else patients
     parts = [stratified_residuals(labels, score[used], strata) for score in checked]
     value = float(sum(weight * part.auroc for weight, part in zip(weights, parts, strict=True)))
-    positive = sum(weight * part.positive for weight, part in zip(weights, parts, strict=True))
-    negative = sum(weight * part.negative for weight, part in zip(weights, parts, strict=True))
-    variance = clustered_variance(labels, np.asarray(positive), np.asarray(negative), patients)
-    if variance < SMALLEST_VARIANCE and abs(value) > 1e-12:
-        raise StatsError(
-            "no_variance",
-            f"The sum of the areas is {value:.4f} and has no variance: no test is defined.",
-            remedy="Report the areas with their intervals; look for a constant or a perfect score.",
-        )
-    error = float(np.sqrt(max(variance, 0.0)))
-    half = float(norm.isf((1.0 - confidence) / 2.0)) * error
-    z = value / error if error > 0 else 0.0
+    positive, negative = (
+        np.asarray(sum(weight * one for weight, one in zip(weights, each, strict=True)), dtype=np.float64)
+        for each in ([part.positive for part in parts], [part.negative for part in parts])
+    )
+    variance = clustered_variance(labels, positive, negative, patients)
+    half = z = 0.0
+    if variance < SMALLEST_VARIANCE:
+        alike = max(np.abs(positive).max(), np.abs(negative).max()) <= ROUNDING
+        own = [clustered_variance(labels, part.positive, part.negative, patients) for part in parts]
+        check_known_zero(value, ranked_alike=bool(alike), variances=own)
+        value = 0.0  # but for rounding
+    else:
+        error = float(np.sqrt(variance))
+        half, z = float(norm.isf((1.0 - confidence) / 2.0)) * error, value / error
     name = method_prefix(patients, strata) + "delong_contrast"
     return PairedComparison(
         value, value - half, value + half, z, float(2.0 * norm.sf(abs(z))), name, len(labels), confidence

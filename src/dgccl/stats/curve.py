@@ -47,6 +47,11 @@ def roc_curve(y_true: Values, y_score: Values, *, corners_only: bool = False) ->
 
     Raises:
         StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`.
+
+    Example:
+        >>> curve = roc_curve(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+        >>> curve.fpr.tolist(), curve.tpr.tolist(), curve.thresholds.tolist()
+        ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], [inf, 0.8, 0.4, 0.35, 0.1])
     """
     labels = check_both_classes(y_true)
     scores = check_scores(y_score, cases=len(labels))
@@ -76,6 +81,12 @@ def average_roc_curve(y_true: Values, y_score: Values, *, stratum: Values) -> Me
         StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`.
 
     Source: vertical averaging, Fawcett, Pattern Recognit Lett 27 (2006) 861-874.
+
+    Example:
+        >>> y, s = np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.array([1, 3, 2, 4, 1, 2, 3, 4])
+        >>> curve = average_roc_curve(y, s, stratum=np.repeat(["fold 1", "fold 2"], 4))
+        >>> curve.fpr.tolist(), curve.tpr.tolist()
+        ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.75, 0.75, 1.0, 1.0])
     """
     labels = check_both_classes(y_true)
     scores = check_scores(y_score, cases=len(labels))

@@ -222,7 +222,7 @@ def net_benefit_difference(
 
 def _thresholds(thresholds: Values | list[float]) -> Float64[np.ndarray, "t"]:
     limits = check_probabilities(
-        np.asarray(thresholds), cases=len(np.atleast_1d(thresholds)), name="thresholds"
+        np.asanyarray(thresholds), cases=len(np.atleast_1d(thresholds)), name="thresholds"
     )
     if not len(limits) or limits.min() <= 0.0 or limits.max() >= 1.0:
         raise StatsError(

@@ -2,19 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from scipy.stats import norm
 
 from dgccl.errors import StatsError
 from dgccl.stats._inputs import Values
 from dgccl.stats.estimate import Estimate
-from dgccl.stats.proportion import clopper_pearson_interval, wilson_interval
+from dgccl.stats.proportion import ProportionMethod, proportion_interval
 from dgccl.stats.ratio import koopman_interval
 from dgccl.stats.threshold import OperatingPoint, sensitivity_specificity_at
-
-Method = Literal["wilson", "clopper_pearson"]
-INTERVALS = {"wilson": wilson_interval, "clopper_pearson": clopper_pearson_interval}
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ def diagnostic_measures(
     *,
     threshold: float | Values,
     confidence: float = 0.95,
-    method: Method = "wilson",
+    method: ProportionMethod = "wilson",
     prevalence: float | None = None,
 ) -> DiagnosticMeasures:
     """All measures of the calls score >= threshold, with intervals.
@@ -79,7 +75,7 @@ def diagnostic_measures(
 
     Raises:
         StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`, `confidence_out_of_range`,
-            `prevalence_out_of_range`.
+            `prevalence_out_of_range`, `option_unknown`.
 
     Source: MOVER: Newcombe, Stat Med 17 (1998) 873-890, method 10, and Zou and Donner, Stat Med 27 (2008) 1693-1702;
         likelihood ratios: Koopman, Biometrics 40 (1984) 513-517; predictive values at a prevalence: Mercaldo, Lau and
@@ -106,7 +102,7 @@ def measures_of_counts(
     fn: int,
     tn: int,
     confidence: float = 0.95,
-    method: Method = "wilson",
+    method: ProportionMethod = "wilson",
     prevalence: float | None = None,
 ) -> DiagnosticMeasures:
     """The measures of `diagnostic_measures` from four counts, e.g. those of a published table.
@@ -121,7 +117,8 @@ def measures_of_counts(
         prevalence: share of class 1 among those to be tested, taken as known, between 0 and 1.
 
     Raises:
-        StatsError: `counts_invalid`, `one_class`, `confidence_out_of_range`, `prevalence_out_of_range`.
+        StatsError: `counts_invalid`, `one_class`, `confidence_out_of_range`, `prevalence_out_of_range`,
+            `option_unknown`.
 
     Example:
         >>> measures_of_counts(tp=5, fp=0, fn=5, tn=20).lr_positive.ci_high
@@ -133,7 +130,7 @@ def measures_of_counts(
         raise StatsError(
             "one_class", f"There are {tp + fn} positive and {fp + tn} negative cases; both are needed."
         )
-    interval = INTERVALS[method]
+    interval = proportion_interval(method)
     sensitivity = interval(tp, tp + fn, confidence=confidence)
     specificity = interval(tn, tn + fp, confidence=confidence)
     point = OperatingPoint(tp, fp, fn, tn, sensitivity, specificity)
@@ -141,7 +138,7 @@ def measures_of_counts(
 
 
 def _measures(
-    point: OperatingPoint, *, confidence: float, method: Method, prevalence: float | None
+    point: OperatingPoint, *, confidence: float, method: ProportionMethod, prevalence: float | None
 ) -> DiagnosticMeasures:
     if prevalence is not None and not 0.0 < prevalence < 1.0:
         raise StatsError(
@@ -151,9 +148,10 @@ def _measures(
         )
     tp, fp, fn, tn = point.tp, point.fp, point.fn, point.tn
     positives, negatives = tp + fn, fp + tn
+    interval = proportion_interval(method)
 
     def share(hits: int, trials: int) -> Estimate | None:
-        return INTERVALS[method](hits, trials, confidence=confidence) if trials else None
+        return interval(hits, trials, confidence=confidence) if trials else None
 
     def ratio(hits: int, alarms: int) -> Estimate | None:
         trials = (positives, negatives)
@@ -169,13 +167,13 @@ def _measures(
         *(tp, fp, fn, tn, point.sensitivity, point.specificity),
         ppv=values[0],
         npv=values[1],
-        accuracy=INTERVALS[method](tp + tn, n, confidence=confidence),
+        accuracy=interval(tp + tn, n, confidence=confidence),
         balanced_accuracy=_balanced_accuracy(point, method, confidence),
         lr_positive=ratios[0],
         lr_negative=ratios[1],
-        f1=_f1(INTERVALS[method](tp, tp + fp + fn, confidence=confidence)),
+        f1=_f1(interval(tp, tp + fp + fn, confidence=confidence)),
         mcc=_mcc(point, method, confidence),
-        prevalence=INTERVALS[method](positives, n, confidence=confidence),
+        prevalence=interval(positives, n, confidence=confidence),
         assumed_prevalence=prevalence,
     )
 
@@ -205,7 +203,7 @@ def _npv_at(ratio: Estimate | None, prevalence: float) -> Estimate | None:
     return Estimate(*ends, "bayes_koopman", ratio.n, ratio.confidence)
 
 
-def _balanced_accuracy(point: OperatingPoint, method: Method, confidence: float) -> Estimate:
+def _balanced_accuracy(point: OperatingPoint, method: ProportionMethod, confidence: float) -> Estimate:
     """The mean of two independent proportions: distances to the ends of their intervals add in quadrature."""
     a, b = point.sensitivity, point.specificity
     value = (a.estimate + b.estimate) / 2.0
@@ -224,7 +222,7 @@ def _f1(share: Estimate) -> Estimate:
     return Estimate(*ends, f"indirect_{share.method}", share.n, share.confidence)
 
 
-def _mcc(point: OperatingPoint, method: Method, confidence: float) -> Estimate | None:
+def _mcc(point: OperatingPoint, method: ProportionMethod, confidence: float) -> Estimate | None:
     tp, fp, fn, tn = point.tp, point.fp, point.fn, point.tn
     n = tp + fp + fn + tn
     margins = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)

@@ -88,15 +88,15 @@ def non_inferiority(comparison: Difference, margin: float) -> NonInferiority:
     """Test whether a new model is worse than the old one by less than a margin.
 
     A two-sided 95 % interval gives the verdict at a one-sided 2.5 %. The margin is to be fixed before looking. An
-    interval that is not symmetric has its p from the half that is tested, so that p and verdict agree; one without
-    width (two scores that rank alike) decides by itself, with a p of 0 or 1.
+    interval that is not symmetric has its p from the half that is tested, so that p and verdict agree. One without
+    width is refused, but for a paired comparison of scores that rank alike: they do not differ, with a p of 0.
 
     Args:
         comparison: difference, new minus old, of a figure that is better when higher; for a loss give old minus new.
         margin: largest loss that is accepted, positive, in the units of the difference.
 
     Raises:
-        StatsError: `margin_not_positive`, `interval_invalid`, `confidence_out_of_range`.
+        StatsError: `margin_not_positive`, `interval_invalid`, `confidence_out_of_range`, `interval_without_width`.
 
     Source: Piaggio et al., JAMA 308 (2012) 2594-2604, for the verdicts.
 
@@ -179,6 +179,14 @@ def _checked(comparison: Difference, margin: float) -> _Interval:
         raise StatsError(
             "interval_invalid",
             f"The interval {comparison.ci_low} to {comparison.ci_high} does not hold its difference {value}.",
+        )
+    # Paired comparisons give 0 to 0 only for scores of one order, which differ by 0 in every sample.
+    known = isinstance(comparison, PairedComparison) and value == 0.0
+    if comparison.ci_low == comparison.ci_high and not known:
+        raise StatsError(
+            "interval_without_width",
+            f"The interval is the single point {value}, which claims more than any sample can show.",
+            remedy="Give a difference with an interval; look for constant or perfect scores behind this one.",
         )
     df = comparison.df if isinstance(comparison, UnpairedComparison | FoldComparison) else np.inf
     n = comparison.n_a + comparison.n_b if isinstance(comparison, UnpairedComparison) else comparison.n

@@ -21,7 +21,7 @@ def partial_auroc(
     """Area under the ROC curve between two specificities, or right of it between two sensitivities.
 
     As it is, the area goes up to the width of the range. Standardized, it is 1 for a perfect score and 0.5 for one
-    without skill, whatever the range; below 0.5 that scale is not defined.
+    without skill, whatever the range; below 0.5 that scale is not defined. For its interval: `partial_auroc_bootstrap`.
 
     Args:
         y_true: labels 0 or 1, shape (n,).

@@ -85,7 +85,7 @@ def permutation_test_paired(
     Raises:
         StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`, `patient_missing`,
             `stratum_missing`, `mixed_clusters` if a patient is in several strata, `seed_invalid`,
-            `too_few_replicates`, and whatever the statistic raises.
+            `replicates_invalid`, `too_few_replicates`, and whatever the statistic raises.
 
     Source: Bandos, Rockette and Gur, Stat Med 24 (2005) 2873-2893 (areas); Venkatraman and Begg, Biometrika 83 (1996)
         835-848 (exchange of ranks, curves); p of a sample of arrangements: Phipson and Smyth,

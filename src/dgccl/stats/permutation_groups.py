@@ -52,7 +52,8 @@ def permutation_test_unpaired(
     Raises:
         StatsError: `one_class` (in either group), `labels_not_binary`, `lengths_differ`, `scores_nan`,
             `group_missing`, `patient_missing`, `not_two_groups`, `mixed_clusters` if a patient is in both groups,
-            `seed_invalid`, `too_few_replicates`, and whatever the statistic raises on the groups as they are.
+            `seed_invalid`, `replicates_invalid`, `too_few_replicates`, and whatever the statistic raises on the
+            groups as they are.
 
     Source: Pitman, Suppl J R Stat Soc 4 (1937) 119-130; p of a sample of arrangements: Phipson and Smyth,
         Stat Appl Genet Mol Biol 9 (2010) article 39.

@@ -34,7 +34,7 @@ def auroc_sample_size(
 
     Raises:
         StatsError: `auroc_out_of_range`, `ratio_out_of_range`, `power_out_of_range`, `alpha_out_of_range`,
-            `no_difference`.
+            `no_difference`, `option_unknown`.
 
     Source: Obuchowski and McClish, Stat Med 16 (1997) 1529-1542; Hanley and McNeil, Radiology 143 (1982) 29-36.
 
@@ -101,7 +101,8 @@ def auroc_precision_sample_size(
         variance: as for `auroc_sample_size`.
 
     Raises:
-        StatsError: `auroc_out_of_range`, `half_width_out_of_range`, `ratio_out_of_range`, `confidence_out_of_range`.
+        StatsError: `auroc_out_of_range`, `half_width_out_of_range`, `ratio_out_of_range`, `confidence_out_of_range`,
+            `option_unknown`.
 
     Source: as `auroc_sample_size`.
 
@@ -146,7 +147,7 @@ def paired_auroc_sample_size(
     Raises:
         StatsError: `auroc_out_of_range`, `correlation_out_of_range`, `ratio_out_of_range`, `power_out_of_range`,
             `alpha_out_of_range`, `margin_not_positive`; `no_difference` if the areas are equal, or a is expected to be
-            worse than b by the margin or more; `no_variance` if the formula gives none.
+            worse than b by the margin or more; `no_variance` if the formula gives none; `option_unknown`.
 
     Source: Obuchowski and McClish, Stat Med 16 (1997) 1529-1542; Hanley and McNeil, Radiology 148 (1983) 839-843;
         non-inferiority: Obuchowski, Am J Roentgenol 168 (1997) 13-17.

@@ -163,6 +163,16 @@ def auprc_macro(y_true: Values, y_score: Values) -> float:
         >>> scores = np.array([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4], [0.5, 0.3, 0.2]])
         >>> round(auprc_macro(np.array([0, 1, 2, 2]), scores), 4)
         0.9444
+
+        Its interval, drawn within the classes so that none is lost (with `patient`, patients are drawn):
+
+        >>> from dgccl.stats import bootstrap_interval
+        >>> y = np.repeat([0, 1, 2], 4)
+        >>> counts = [[7, 2, 1], [5, 3, 2], [4, 5, 1], [6, 1, 3], [3, 6, 1], [2, 5, 3], [5, 3, 2], [1, 8, 1]]
+        >>> scores = np.array([*counts, [2, 2, 6], [5, 1, 4], [1, 3, 6], [3, 4, 3]]) / 10
+        >>> found = bootstrap_interval(auprc_macro, [y, scores], by_class=True, seed=1)
+        >>> round(found.estimate, 3), round(found.ci_low, 3), round(found.ci_high, 3)
+        (0.849, 0.701, 0.983)
     """
     scores = check_score_matrix(y_score)
     classes = scores.shape[1]

@@ -1,14 +1,14 @@
 """Scores of probabilities: the Brier score, its skill and its parts, the log loss."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_confidence, check_groups, check_labels
+from dgccl.stats._inputs import Values, check_choice, check_confidence, check_groups, check_labels
 from dgccl.stats._probabilities import (
     bin_index,
     check_probabilities,
@@ -20,6 +20,8 @@ from dgccl.stats._probabilities import (
 )
 from dgccl.stats.estimate import Estimate
 from dgccl.stats.roc import SMALLEST_VARIANCE
+
+BrierMethod = Literal["logit_t", "normal"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def brier_score(
     *,
     confidence: float = 0.95,
     patient: Values | None = None,
-    method: Literal["logit_t", "normal"] = "logit_t",
+    method: BrierMethod = "logit_t",
 ) -> Estimate:
     """Mean squared error of probabilities; of more classes, the squared errors are summed over the classes.
 
@@ -66,7 +68,7 @@ def brier_score(
 
     Raises:
         StatsError: `labels_not_binary`, `labels_not_classes`, `no_cases`, `lengths_differ`, `scores_nan`,
-            `probability_out_of_range`, `probabilities_not_normalized`, `too_few_cases`.
+            `probability_out_of_range`, `probabilities_not_normalized`, `too_few_cases`, `option_unknown`.
 
     Source: Brier, Mon Weather Rev 78 (1950) 1-3; the variance of a mean, Bradley, Schwartz and Hashino, Weather
         Forecast 23 (2008) 992-1006.
@@ -76,6 +78,7 @@ def brier_score(
         0.125
     """
     check_confidence(confidence)
+    check_choice(method, get_args(BrierMethod), name="method")
     probability, outcome, classes = forecasts(y_true, y_probability)
     top = 1.0 if classes is None else 2.0
     errors = np.sum((probability - outcome) ** 2, axis=1)

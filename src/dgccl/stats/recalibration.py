@@ -18,10 +18,10 @@ from dgccl.stats._inputs import (
     check_both_classes,
     check_class_labels,
     check_length,
-    check_score_matrix,
     check_scores,
 )
 from dgccl.stats._logistic import fit_logistic
+from dgccl.stats._probabilities import finite_logits, finite_scores
 from dgccl.stats.calibration import check_not_constant
 
 Probabilities = Float64[np.ndarray, "..."]
@@ -46,7 +46,7 @@ class Temperature:
         Raises:
             StatsError: `scores_nan`, `scores_infinite`, `scores_not_numbers`.
         """
-        finite = _finite(logits)
+        finite = finite_logits(logits)
         if finite.ndim == 1:
             return np.asarray(expit(finite / self.temperature))
         return np.asarray(softmax(finite / self.temperature, axis=1))
@@ -82,7 +82,7 @@ class Platt:
         Raises:
             StatsError: `not_one_dimensional`, `scores_nan`, `scores_infinite`, `scores_not_numbers`.
         """
-        return np.asarray(expit(self.intercept + self.slope * _finite_scores(y_score)))
+        return np.asarray(expit(self.intercept + self.slope * finite_scores(y_score)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -117,7 +117,7 @@ class Isotonic:
         Raises:
             StatsError: `not_one_dimensional`, `scores_nan`, `scores_infinite`, `scores_not_numbers`.
         """
-        return np.interp(_finite_scores(y_score), self.scores, self.probabilities)
+        return np.interp(finite_scores(y_score), self.scores, self.probabilities)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -171,7 +171,7 @@ def fit_temperature(y_true: Values, logits: Values) -> Temperature:
         StatsError: `one_class` with log odds alone; `labels_not_binary`, `labels_not_classes`, `no_cases`,
             `lengths_differ`, `scores_nan`, `scores_infinite`; `separation` if every case has its highest logit at its
             class, where the best temperature is 0; `no_positive_temperature` if the logits point away from the truth,
-            or say nothing.
+            or say nothing; `temperature_out_of_range`.
 
     Source: Guo, Pleiss, Sun and Weinberger, ICML (2017) 1321-1330.
 
@@ -179,7 +179,7 @@ def fit_temperature(y_true: Values, logits: Values) -> Temperature:
         >>> round(fit_temperature(np.array([0, 1, 1, 0]), np.array([-2.0, 1.0, -1.0, -3.0])).temperature, 3)
         1.068
     """
-    finite = _finite(logits)
+    finite = finite_logits(logits)
     if finite.ndim == 2:
         labels = check_class_labels(y_true, classes=finite.shape[1])
         matrix = finite
@@ -187,6 +187,9 @@ def fit_temperature(y_true: Values, logits: Values) -> Temperature:
         labels = check_both_classes(y_true).astype(np.int64)
         matrix = np.column_stack([np.zeros(len(finite)), finite])
     check_length(finite, cases=len(labels), name="logits")
+    # In units of the largest logit, so that no difference overflows and the search starts near its end.
+    unit = float(np.abs(matrix).max()) or 1.0
+    matrix = matrix / unit
     # Logits over that of the truth: the loss is the logarithm of the sum of their exponentials, convex in 1 / T.
     over = matrix - matrix[np.arange(len(labels)), labels][:, None]
     if (over.max(axis=1) <= 0.0).all() and over.min() < 0.0:
@@ -209,8 +212,15 @@ def fit_temperature(y_true: Values, logits: Values) -> Temperature:
     low, high = 0.0, 1.0
     while slope(high) <= 0.0:
         low, high = high, 2.0 * high
-    inverse = float(brentq(slope, low, high, xtol=1e-300, rtol=1e-14))
-    return Temperature(1.0 / inverse, len(labels))
+    inverse = float(brentq(slope, low, high, xtol=1e-300, rtol=1e-14, maxiter=2000))
+    temperature = unit / inverse
+    if not 0.0 < temperature < np.inf:
+        raise StatsError(
+            "temperature_out_of_range",
+            f"The best temperature of logits of up to {unit:.3g} is beyond what a float can hold.",
+            remedy="Give logits, or log odds; values of this size are neither.",
+        )
+    return Temperature(temperature, len(labels))
 
 
 def fit_platt(y_true: Values, y_score: Values, *, smoothing: bool = False) -> Platt:
@@ -235,7 +245,7 @@ def fit_platt(y_true: Values, y_score: Values, *, smoothing: bool = False) -> Pl
     """
     labels = check_both_classes(y_true)
     scores = check_scores(y_score, cases=len(labels))
-    scores = _finite_scores(scores)
+    scores = finite_scores(scores)
     check_not_constant(scores)
     positives, negatives = int(labels.sum()), int((~labels).sum())
     ends = (1.0 / (negatives + 2.0), (positives + 1.0) / (positives + 2.0)) if smoothing else (0.0, 1.0)
@@ -265,7 +275,7 @@ def fit_isotonic(y_true: Values, y_score: Values) -> Isotonic:
         (0.0, 0.5, 0.5, 1.0)
     """
     labels = check_both_classes(y_true)
-    scores = _finite_scores(check_scores(y_score, cases=len(labels)))
+    scores = finite_scores(check_scores(y_score, cases=len(labels)))
     distinct, index = np.unique(scores, return_inverse=True)
     counts = np.bincount(index).astype(np.float64)
     means = np.bincount(index, weights=labels) / counts
@@ -274,23 +284,3 @@ def fit_isotonic(y_true: Values, y_score: Values) -> Isotonic:
     inner = np.append(False, fitted[1:-1] == fitted[:-2]) & np.append(False, fitted[1:-1] == fitted[2:])
     keep = np.append(~inner, True)[: len(distinct)]
     return Isotonic(tuple(distinct[keep].tolist()), tuple(fitted[keep].tolist()), len(labels))
-
-
-def _finite(logits: Values) -> Float64[np.ndarray, "..."]:
-    """Logits, one column or several, all finite."""
-    if np.ndim(logits) != 2:
-        return _finite_scores(logits, name="logits")
-    matrix = check_score_matrix(logits, name="logits")
-    _finite_scores(matrix.ravel(), name="logits")
-    return matrix
-
-
-def _finite_scores(y_score: Values, *, name: str = "y_score") -> Float64[np.ndarray, "n"]:
-    scores = check_scores(y_score, cases=len(np.atleast_1d(y_score)), name=name)
-    if np.isinf(scores).any():
-        raise StatsError(
-            "scores_infinite",
-            f"A recalibration needs finite values; infinite ones were found in {name}.",
-            remedy="Clip probabilities before taking their log odds.",
-        )
-    return scores

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from dgccl.errors import StatsError
-from dgccl.stats._inputs import Values, check_groups
+from dgccl.stats._inputs import Values, check_groups, check_whole, plain_array
 
 CELLS = 2**14
 """Numbers handled at once: blocks that stay in the cache are twice as fast as large ones, and bound the memory."""
@@ -50,9 +50,9 @@ def check_arrays(arrays: Sequence[Values]) -> list[Values]:
     """Arrays of equal length with one row a case, of a type that can be sorted.
 
     Raises:
-        StatsError: `no_cases`, `lengths_differ`, `arrays_not_plain`.
+        StatsError: `no_cases`, `lengths_differ`, `arrays_not_plain`, `values_masked`.
     """
-    checked = [np.asarray(values) for values in arrays]
+    checked = [plain_array(values, name=f"array {index}") for index, values in enumerate(arrays)]
     if not checked or any(values.ndim == 0 or not len(values) for values in checked):
         raise StatsError("no_cases", "There are no cases.", remedy="Give arrays with one row a case.")
     cases = len(checked[0])
@@ -77,10 +77,10 @@ def check_draws(*, replicates: int, seed: int, confidence: float | None = None) 
         confidence: nominal coverage of an interval between quantiles of the replicates; None for a test.
 
     Raises:
-        StatsError: `seed_invalid`, `too_few_replicates`.
+        StatsError: `seed_invalid`, `replicates_invalid`, `too_few_replicates`.
     """
-    if seed < 0:
-        raise StatsError("seed_invalid", f"A seed must be 0 or more, found {seed}.")
+    check_whole(seed, least=0, name="seed")
+    check_whole(replicates, least=0, name="replicates")
     # The end of an interval is an order statistic; below this number it would lie outside of all of them.
     needed = 1 if confidence is None else math.ceil(2.0 / (1.0 - confidence) - 1.0 - 1e-9)
     if replicates < needed:

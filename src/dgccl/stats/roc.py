@@ -1,11 +1,10 @@
 """Area under the ROC curve: the value, its DeLong variance, its interval."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm
 
@@ -13,12 +12,16 @@ from dgccl.errors import StatsError
 from dgccl.stats._inputs import (
     Values,
     check_both_classes,
+    check_choice,
     check_confidence,
     check_groups,
     check_scores,
     check_strata,
 )
 from dgccl.stats.estimate import Estimate
+from dgccl.stats.newcombe import newcombe_interval
+
+DelongMethod = Literal["delong", "logit"]
 
 SMALLEST_VARIANCE = 1e-24
 """A variance below this is rounding: placements are at most 1 and exact to about 1e-16, their squares to 1e-32."""
@@ -68,6 +71,11 @@ def placements(labels: Bool[np.ndarray, "n"], scores: Float64[np.ndarray, "n"]) 
 
     Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845, V10 and V01; the sorted computation
         after Sun and Xu, IEEE Signal Process Lett 21 (2014) 1389-1393.
+
+    Example:
+        >>> parts = placements(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.35, 0.8]))
+        >>> parts.positive.tolist(), parts.negative.tolist(), parts.auroc
+        ([0.5, 1.0], [1.0, 0.5], 0.75)
     """
     positive, above = _share_below(scores[labels], scores[~labels])
     negative, _ = _share_below(scores[~labels], scores[labels])
@@ -196,7 +204,7 @@ def auroc_delong(
     confidence: float = 0.95,
     patient: Values | None = None,
     stratum: Values | None = None,
-    method: Literal["delong", "logit"] = "delong",
+    method: DelongMethod = "delong",
 ) -> Estimate:
     """AUROC with DeLong's confidence interval.
 
@@ -218,13 +226,21 @@ def auroc_delong(
         they apply, or `newcombe_score`; its `n` counts the cases that were used.
 
     Raises:
-        StatsError: `one_class`, `too_few_cases`, `labels_not_binary`, `lengths_differ`, `scores_nan`.
+        StatsError: `one_class`, `too_few_cases`, `labels_not_binary`, `lengths_differ`, `scores_nan`,
+            `option_unknown`.
 
     Source: DeLong et al., Biometrics 44 (1988) 837-845; Obuchowski, Biometrics 53 (1997) 567-578; strata: LeDell,
         Petersen and van der Laan, Electron J Stat 9 (2015) 1583-1607; logit scale:
         Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2.3.
+
+    Example:
+        >>> y, s = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 2, 4, 3, 5, 6])
+        >>> found = auroc_delong(y, s, method="logit")
+        >>> round(found.estimate, 4), round(found.ci_low, 3), round(found.ci_high, 3), found.method
+        (0.8889, 0.261, 0.995, 'logit_delong')
     """
     check_confidence(confidence)
+    check_choice(method, get_args(DelongMethod), name="method")
     labels = check_both_classes(y_true)
     scores = check_scores(y_score, cases=len(labels))
     patients, strata = check_groups(patient, cases=len(labels)), check_strata(stratum, cases=len(labels))
@@ -254,38 +270,3 @@ def method_prefix(patients: Int64[np.ndarray, "n"], strata: Int64[np.ndarray, "n
     """How clusters and strata are told in the name of a method; patients are numbered without a gap."""
     clustered, stratified = int(patients.max()) + 1 < len(patients), int(strata.max()) != int(strata.min())
     return "clustered_" * clustered + "stratified_" * stratified
-
-
-def newcombe_interval(
-    value: float, *, positives: int, negatives: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Score interval of an AUROC from the counts alone; at 1 and 0 it still has width.
-
-    The ends are the areas whose own standard error (exponential model, counts averaged) just reaches the value.
-
-    Args:
-        value: AUROC, 0 to 1.
-        positives: number of positive cases.
-        negatives: number of negative cases.
-        confidence: nominal coverage.
-
-    Source: Newcombe, Stat Med 25 (2006) 559-573, method 5.
-    """
-    check_confidence(confidence)
-    z = float(norm.isf((1.0 - confidence) / 2.0))
-    averaged = (positives + negatives) / 2.0 - 1.0
-
-    def spread(area: float) -> float:
-        shape = 1.0 + averaged * ((1.0 - area) / (2.0 - area) + area / (1.0 + area))
-        return z**2 * shape / (positives * negatives)
-
-    def excess(area: float) -> float:
-        return (area - value) ** 2 - spread(area) * area * (1.0 - area)
-
-    if value in (0.0, 1.0):
-        # The value itself solves the equation; divided by its distance, only the other end is left.
-        far = float(brentq(lambda area: 1.0 - area - spread(area) * area, 0.0, 1.0, xtol=1e-14))
-        return (far, 1.0) if value == 1.0 else (0.0, 1.0 - far)
-    low = float(brentq(excess, 0.0, value, xtol=1e-14))
-    high = float(brentq(excess, value, 1.0, xtol=1e-14))
-    return low, high

@@ -1,14 +1,13 @@
 """From scores to calls: choosing a threshold, and counting what it gives."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from dgccl.errors import StatsError
 from dgccl.stats._inputs import Values, check_both_classes, check_scores
 from dgccl.stats.estimate import Estimate
-from dgccl.stats.proportion import clopper_pearson_interval, wilson_interval
+from dgccl.stats.proportion import ProportionMethod, proportion_interval
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def youden_threshold(y_true: Values, y_score: Values) -> float:
     if best == 0:
         return float(distinct[0])
     below, above = float(distinct[best - 1]), float(distinct[best])
-    middle = below + (above - below) / 2.0
+    middle = below / 2.0 + above / 2.0  # the difference of two huge scores would be infinite
     return middle if middle > below else above  # neighbors in floating point have nothing between them
 
 
@@ -77,7 +76,7 @@ def sensitivity_specificity_at(
     *,
     threshold: float | Values,
     confidence: float = 0.95,
-    method: Literal["wilson", "clopper_pearson"] = "wilson",
+    method: ProportionMethod = "wilson",
 ) -> OperatingPoint:
     """Sensitivity and specificity of the calls score >= threshold, with intervals.
 
@@ -91,16 +90,23 @@ def sensitivity_specificity_at(
         method: `wilson` or `clopper_pearson`.
 
     Raises:
-        StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`.
+        StatsError: `one_class`, `labels_not_binary`, `lengths_differ`, `scores_nan`, `option_unknown`.
+
+    Example:
+        >>> found = sensitivity_specificity_at(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9]), threshold=0.5)
+        >>> found.sensitivity.estimate, round(found.sensitivity.ci_low, 3), found.specificity.estimate
+        (1.0, 0.342, 0.5)
     """
+    interval = proportion_interval(method)
     labels = check_both_classes(y_true)
     scores = check_scores(y_score, cases=len(labels))
-    limits = np.full(len(labels), threshold, np.float64) if np.ndim(threshold) == 0 else np.asarray(threshold)
+    limits = (
+        np.full(len(labels), threshold, np.float64) if np.ndim(threshold) == 0 else np.asanyarray(threshold)
+    )
     limits = check_scores(limits, cases=len(labels), name="threshold")
     called = scores >= limits
     tp, fp = int((called & labels).sum()), int((called & ~labels).sum())
     fn, tn = int(labels.sum()) - tp, int((~labels).sum()) - fp
-    interval = wilson_interval if method == "wilson" else clopper_pearson_interval
     return OperatingPoint(
         tp,
         fp,

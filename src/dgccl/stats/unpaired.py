@@ -7,7 +7,8 @@ from scipy.stats import t as student
 
 from dgccl.errors import StatsError
 from dgccl.stats._inputs import Values, check_both_classes, check_confidence, check_groups, check_scores
-from dgccl.stats.roc import SMALLEST_VARIANCE, clustered_variance, newcombe_interval, placements
+from dgccl.stats.newcombe import newcombe_interval
+from dgccl.stats.roc import SMALLEST_VARIANCE, clustered_variance, placements
 
 
 @dataclass(frozen=True)

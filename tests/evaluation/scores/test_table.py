@@ -68,6 +68,66 @@ def test_numbers_as_patients_are_the_same_patients_with_gaps_elsewhere(tmp_path:
     assert found.cluster[1].tolist() == ["1", "1", "2", "3", "4"]
 
 
+LONG = ["110101199003070000", "110101199003070001", "007", "7", "1_1"]
+ODD = ["11", "0e0", "0e9", "1.10", "1.1"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "txt", "parquet"])
+@pytest.mark.parametrize("ids", [LONG, ODD, ["1,1", "1.1", "Inf", "inf", "+1"]])
+def test_ids_that_look_like_numbers_stay_apart(tmp_path: Path, kind: str, ids: list[str]) -> None:
+    found = read(
+        write(TABLE.assign(patient=ids, hospital=ids), tmp_path, kind), cluster="patient", site="hospital"
+    )
+    assert found.cluster is not None
+    assert found.site is not None
+    assert found.cluster[1].tolist() == ids
+    assert found.site[1].tolist() == ids
+
+
+def test_long_whole_numbers_are_ids_with_or_without_gaps(tmp_path: Path) -> None:
+    """A gap makes pandas read whole numbers as floats, which have 15 digits."""
+    ids = [110101199003070000 + step for step in range(5)]
+    for gap in (False, True):
+        patient = pd.array([None if gap and step == 0 else ids[step] for step in range(5)], dtype="Int64")
+        table = TABLE.assign(patient=patient, a=[np.nan, 0.8, 0.7, 0.4, 0.9])
+        found = read(write(table, tmp_path, "parquet"), cluster="patient", drop_missing=True)
+        assert found.cluster is not None
+        assert found.cluster[1].tolist() == [str(number) for number in ids[1:]]
+
+
+def test_ids_that_were_stored_as_rounded_numbers_are_refused(tmp_path: Path) -> None:
+    floats = [110101199003070000.0 + step for step in range(5)]
+    for values in (floats, np.array([2**24, 3, 4, 5, 6], dtype=np.float32)):
+        with pytest.raises(CohortError) as caught:
+            read(write(TABLE.assign(patient=values), tmp_path, "parquet"), cluster="patient")
+        assert caught.value.code == "cluster_rounded"
+
+
+def test_labels_are_told_apart_as_they_stand_but_for_a_point_and_zeros(tmp_path: Path) -> None:
+    path = write(TABLE.assign(y=["0", "1.0", "1", "0.00", "1"]), tmp_path, "csv")
+    for positive in ("1", "1.0"):
+        assert read(path, positive=positive).y_true.tolist() == [0, 1, 1, 0, 1]
+    words = write(TABLE.assign(y=["1_0", "10", "10", "1_0", "10"]), tmp_path, "csv")
+    assert read(words, positive="10").y_true.tolist() == [0, 1, 1, 0, 1]
+
+
+def test_columns_that_differ_in_letter_case_only(tmp_path: Path) -> None:
+    path = write(TABLE.assign(A=[5.0, 4.0, 3.0, 2.0, 1.0]), tmp_path, "csv")
+    assert read(path).scores["a"].tolist() == TABLE["a"].tolist()
+    assert read(path, scores=["A"]).scores["A"].tolist() == [5.0, 4.0, 3.0, 2.0, 1.0]
+    assert list(read(path, scores=["A", "a"]).scores) == ["A", "a"]
+    # Where none is spelled so, any letter case counts.
+    renamed = write(TABLE.rename(columns={"a": "A", "y": "LABEL"}), tmp_path, "csv")
+    assert read(renamed, label="Label").scores["a"].tolist() == TABLE["a"].tolist()
+
+
+def test_two_columns_for_one_name_are_refused(tmp_path: Path) -> None:
+    table = TABLE.rename(columns={"a": "Score", "b": "SCORE"})
+    with pytest.raises(CohortError) as caught:
+        read(write(table, tmp_path, "csv"), scores=["score"])
+    assert caught.value.code == "column_repeated"
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_missing_values_are_refused_or_dropped_and_counted(tmp_path: Path, kind: str) -> None:
     table = TABLE.assign(a=[np.nan, 0.8, 0.7, 0.4, 0.9], y=[0.0, 1.0, np.nan, 0.0, 1.0])

@@ -45,6 +45,12 @@ def compare_scores(
     Raises:
         StatsError: `one_class`, `too_few_cases`, `confidence_out_of_range`, `prevalence_out_of_range`.
     """
+    if prevalence is not None and not 0.0 < prevalence < 1.0:
+        raise StatsError(
+            "prevalence_out_of_range",
+            f"The prevalence must lie between 0 and 1, found {prevalence:g}.",
+            remedy="Give the share of class 1 as 0.1, not as 10, or leave it out.",
+        )
     warnings: list[str] = []
     patient = None if table.cluster is None else table.cluster[1]
     site = None if table.site is None else table.site[1]
@@ -78,6 +84,11 @@ def compare_scores(
     if likely:
         probabilities = probability_facts(
             table, likely, warnings, prevalence=prevalence, confidence=confidence
+        )
+    if prevalence is not None and not calls and not probabilities:
+        warnings.append(
+            f"The prevalence of {prevalence:g} has no effect here: only predictive values, which need a threshold, and "
+            "decision curves, which need probabilities, depend on it."
         )
     return ScoreComparison(
         _meta(table, command, confidence, prevalence),
@@ -196,13 +207,14 @@ def _pairs(
         except StatsError as error:
             if error.code != "no_variance":
                 raise
-            warnings.append(f"{a} against {b}: {error.message}")
-            continue
-        if found[a, b].ci_low == found[a, b].ci_high and not _rank_alike(table.scores[a], table.scores[b]):
-            del found[a, b]  # an interval without a width would claim too much
+            alike = _rank_alike(table.scores[a], table.scores[b])
             warnings.append(
-                f"{a} against {b}: the areas are equal and have no variance (perfect, or constant): no test is defined."
+                f"{a} and {b} put these cases in one and the same order, without an error or without a ranking: no "
+                "test is defined."
+                if alike
+                else f"{a} against {b}: {error.message}"
             )
+            continue
     p = np.array([test.p for test in found.values()], dtype=np.float64)
     corrected = zip(stats.holm(p), benjamini_hochberg(p), strict=True)
     return [

@@ -1,6 +1,7 @@
 """Anyone's predictions: a table with a label and one score or more a case, checked and ready for the statistics."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from dgccl.errors import CohortError
 
 PARQUET = {".parquet", ".pq"}
 TRUTH = {"true": 1, "false": 0}
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +69,13 @@ def read_score_table(
 
     Raises:
         CohortError: `table_not_found`, `table_unreadable`, `column_missing`, `column_repeated`, `score_repeated`,
-            `no_cases`, `value_missing`, `score_not_number`, `labels_not_binary`, `cluster_missing`, `site_missing`.
+            `no_cases`, `value_missing`, `score_not_number`, `labels_not_binary`, `cluster_missing`, `site_missing`,
+            `cluster_rounded`, `site_rounded`.
     """
     _check_names(label, scores, cluster, site)
     needed = (label, *scores, *(name for name in (cluster, site) if name is not None))
     words = {name for name in (label, cluster, site) if name is not None}
-    table = _read(path, needed, words)
+    table = _read(path, needed, words, ids=tuple(words - {label}))
     lacking = table[[label, *scores]].isna()
     incomplete = lacking.any(axis=1)
     if incomplete.any() and not drop_missing:
@@ -112,17 +116,18 @@ def _check_names(label: str, scores: Sequence[str], cluster: str | None, site: s
         raise CohortError("score_repeated", "A score's column is also named as the cluster or the site.")
 
 
-def _read(path: Path, needed: tuple[str, ...], words: set[str]) -> pd.DataFrame:
+def _read(path: Path, needed: tuple[str, ...], words: set[str], *, ids: tuple[str, ...]) -> pd.DataFrame:
     """The needed columns; in columns of words a missing entry is NA, others hold numbers or words yet."""
     if path.suffix.lower() not in PARQUET:
-        table = read_csv_table(path, needed=needed)[list(dict.fromkeys(needed))]
+        table = read_csv_table(path, needed=needed, known=ids)[list(dict.fromkeys(needed))]
         return table.mask(table.apply(lambda column: column.str.lower().isin(MISSING)))
     if not path.is_file():
         raise CohortError(
             "table_not_found", f"There is no file {path.name}.", remedy="Check the path of the table."
         )
     try:
-        table = pd.read_parquet(path)
+        # Whole numbers with gaps stay whole numbers: as floats, ids of more than 15 digits would run together.
+        table = pd.read_parquet(path, dtype_backend="numpy_nullable")
     except (OSError, ValueError) as error:  # pyarrow's errors are among these
         raise CohortError("table_unreadable", f"{path.name} cannot be read as Parquet.") from error
     missing = [name for name in needed if name not in table.columns]
@@ -132,6 +137,10 @@ def _read(path: Path, needed: tuple[str, ...], words: set[str]) -> pd.DataFrame:
             f"{path.name} lacks the column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}.",
         )
     table = table[list(dict.fromkeys(needed))]
+    floats = [name for name in table.columns if pd.api.types.is_float_dtype(table[name])]
+    table = table.astype(
+        {name: table[name].dtype.name.lower() for name in floats}
+    )  # a NaN then counts as missing
     for name in words & set(table.columns):
         if isinstance(table[name].dtype, pd.CategoricalDtype):
             table = table.assign(**{name: table[name].astype("object")})
@@ -141,35 +150,41 @@ def _read(path: Path, needed: tuple[str, ...], words: set[str]) -> pd.DataFrame:
 def _labels(column: pd.Series, file: str, positive: str | None) -> Int64[np.ndarray, "n"]:
     """0 and 1; with `positive`, that word against the one other that is there."""
     if positive is not None:
-        found = column.map(_word)
-        others = sorted(set(found) - {positive})
-        if positive not in set(found) or len(others) > 1:
+        found, wanted = column.map(_label), _label(positive)
+        others = sorted(set(found) - {wanted})
+        if wanted not in set(found) or len(others) > 1:
             raise CohortError(
                 "labels_not_binary",
                 f"The column {column.name!r} of {file} holds {_listed(found)}; expected {positive!r} and one other.",
                 remedy="Name with --positive what stands for class 1; keep cases of two classes.",
             )
-        return (found == positive).to_numpy(np.int64)
+        return (found == wanted).to_numpy(np.int64)
     words = column.astype("object").map(lambda value: TRUTH.get(str(value).strip().lower(), value))
     numbers = pd.to_numeric(words, errors="coerce")
     if not numbers.isin([0, 1]).all():
         raise CohortError(
             "labels_not_binary",
-            f"The column {column.name!r} of {file} holds {_listed(column.map(_word))}; expected 0 and 1.",
+            f"The column {column.name!r} of {file} holds {_listed(column.map(_label))}; expected 0 and 1.",
             remedy="Code the classes as 0 and 1, or name with --positive what stands for class 1.",
         )
     return numbers.to_numpy(np.int64)
 
 
+def _label(value: object) -> str:
+    """A label as it would be typed: 1.0, as a column with gaps stores a 1, is `1`, and so is what is true."""
+    word = _word(value)
+    whole = _WHOLE.fullmatch(word)
+    return whole[1] if whole else word
+
+
 def _word(value: object) -> str:
-    """A label or an id as it would be typed: 1.0, as a column with gaps stores a 1, is `1`."""
+    """An entry as it stands, so that `007`, `7` and `7e0` are three patients; only a stored float is told as a whole
+    number where it is one, and a stored truth as 0 or 1."""
     if isinstance(value, bool | np.bool_):
         return str(int(value))
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return str(value).strip()
-    return str(int(number)) if number.is_integer() else str(value).strip()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _listed(words: pd.Series) -> str:
@@ -205,4 +220,14 @@ def _ids(column: pd.Series, role: str, file: str) -> Shaped[np.ndarray, "n"]:
             f"{lacking} of the {len(column)} cases have no entry in {column.name!r} of {file}.",
             remedy=f"Give every case its {role}, or leave --{role} out.",
         )
+    if pd.api.types.is_float_dtype(column):
+        values = column.to_numpy()
+        rounded = int((np.abs(values) >= 2.0 ** (np.finfo(values.dtype).nmant + 1)).sum())
+        if rounded:
+            raise CohortError(
+                f"{role}_rounded",
+                f"{rounded} entries of {column.name!r} in {file} are floating-point numbers of too many digits: ids "
+                "that differ may have been rounded to one.",
+                remedy="Store the ids as text or as whole numbers.",
+            )
     return column.map(_word).to_numpy(str)
