@@ -53,7 +53,9 @@ NOTES = """## How to read this
   of blur and noise. PET is granted uptake, size, the share that takes up FDG and the lobes of the outline, since its
   images show something of each (docs/phantom.md): no image can say more.
 - **Lower bound**: the recommended network trained on the many lesions named above (one training), on the same test
-  lesions. What one network reached can be reached.
+  lesions. What one network reached can be reached. Where a run left it out its columns are empty;
+  `benchmarks/phantom_regret.py` holds every method of such a run against the bound of one that has it
+  (`benchmarks/results/phantom_regret.md`).
 - **AUC**: share of the pairs of lesions of a seed that are ranked right, over all seeds (seeds weigh by their pairs,
   which are nearly equal in number). Every seed has its own training, validation and test lesions and
   initial weights. Intervals and p: DeLong's covariance stratified by seed, for these trained networks on other lesions.
