@@ -237,5 +237,5 @@ def precision_recall(
     )
     said = "; ".join(areas.values())
     label = f"Precision-recall curves. Average precision with 95% interval: {said}. Without skill: {shares}."
-    height = roc_height_in(max(len(curves), LEGEND_INSIDE + 1))
+    height = WIDTH_IN + 0.1 + 0.19 * len(curves)
     return Sketch("precision-recall", draw, WIDTH_IN, height, label, caption, data)
