@@ -58,11 +58,13 @@ def step_of(
 def _change(
     rows: pd.DataFrame, base: pd.DataFrame, columns: list[str], what: str, warnings: list[str]
 ) -> Figure:
+    if all((rows[name].to_numpy() == base[name].to_numpy()).all() for name in columns):
+        return Figure(0.0, 0.0, 0.0, "unchanged", len(rows))  # whichever lesions had been drawn
     both = base.assign(**{f"{name}_shown": rows[name].to_numpy() for name in columns})
     lost = areas.drop(both, columns, what, warnings)
 
     def negative(value: float | None) -> float | None:
-        return None if value is None else -value
+        return None if value is None else 0.0 - value  # no minus zero
 
     ends = negative(lost.ci_high), negative(lost.ci_low)
     return Figure(negative(lost.estimate), *ends, lost.method, lost.n)
