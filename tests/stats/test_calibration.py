@@ -1,7 +1,5 @@
 """Slope, intercept, curves and errors of calibration against R, statsmodels and scikit-learn."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from dgccl.stats.calibration import calibration_slope_intercept, spiegelhalter_t
 from dgccl.stats.calibration_curves import calibration_curve, calibration_distances, smooth_calibration
 from dgccl.stats.calibration_error import expected_calibration_error
 
+from ..r_script import run_r
 from .calibration_reference import (
     CASES,
     HERE,
@@ -256,18 +255,8 @@ def test_errors_of_their_own() -> None:
 
 
 def test_stored_values_are_what_r_computes(tmp_path: Path) -> None:
-    rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("Rscript is not installed")
     again = tmp_path / "again.csv"
-    command = [
-        rscript,
-        "--vanilla",
-        str(HERE / "calibration.R"),
-        str(HERE / "calibration_cases.csv"),
-        str(again),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    run_r(str(HERE / "calibration.R"), str(HERE / "calibration_cases.csv"), str(again), package="")
     values = read_values(again)
     assert values.keys() == R.keys()
     for name, value in R.items():

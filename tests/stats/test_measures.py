@@ -2,8 +2,6 @@
 
 import csv
 import math
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +18,8 @@ from dgccl.stats.measures import DiagnosticMeasures, diagnostic_measures, measur
 from dgccl.stats.proportion import clopper_pearson_interval, wilson_interval
 from dgccl.stats.ratio import koopman_interval
 from dgccl.stats.threshold import sensitivity_specificity_at
+
+from ..r_script import run_r
 
 sm = pytest.importorskip("statsmodels.stats.proportion", reason="statsmodels is not installed")
 
@@ -75,13 +75,8 @@ def test_r_gives_the_same(score: str, method: Method) -> None:
 
 
 def test_stored_values_are_what_r_computes(tmp_path: Path) -> None:
-    rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("Rscript is not installed")
-    if subprocess.run([rscript, "-e", "library(pROC)"], capture_output=True, check=False).returncode:
-        pytest.skip("R package pROC is not installed")
     arguments = [str(HERE / "measures.R"), str(HERE / "cases.csv"), str(tmp_path / "again.csv")]
-    subprocess.run([rscript, "--vanilla", *arguments], check=True, capture_output=True)
+    run_r(*arguments)
     again = read_values(tmp_path / "again.csv")
     assert again.keys() == R.keys()
     for name, stored in R.items():

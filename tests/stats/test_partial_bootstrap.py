@@ -1,8 +1,6 @@
 """Intervals of partial areas and of means over classes: pROC's within chance, and the plain bootstrap to the digit."""
 
 import csv
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ import pytest
 from dgccl import stats
 from dgccl.errors import StatsError
 from dgccl.stats.partial_bootstrap import partial_auroc_bootstrap
+
+from ..r_script import run_r
 
 HERE = Path(__file__).parent / "reference"
 CASES = np.genfromtxt(HERE / "cases.csv", delimiter=",", names=True)
@@ -118,25 +118,13 @@ def test_intervals_of_means_over_classes_hold_their_truth(statistic: Callable[..
 
 def test_stored_values_are_what_r_computes(tmp_path: Path) -> None:
     """The script draws by a seed, so that fewer draws of one score can be run again and still agree within chance."""
-    rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("Rscript is not installed")
-    if subprocess.run([rscript, "-e", "library(pROC)"], capture_output=True, check=False).returncode:
-        pytest.skip("R package pROC is not installed")
     script = (HERE / "bootstrap.R").read_text("utf-8")
     short = script.replace("draws <- 10000", "draws <- 400").replace(
         'c("first", "second", "ordinal")', 'c("first")'
     )
     assert short.count("draws <- 400") == short.count('c("first")') == 1
     (tmp_path / "short.R").write_text(short, encoding="utf-8")
-    command = [
-        rscript,
-        "--vanilla",
-        str(tmp_path / "short.R"),
-        str(HERE / "cases.csv"),
-        str(tmp_path / "again.csv"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    run_r(str(tmp_path / "short.R"), str(HERE / "cases.csv"), str(tmp_path / "again.csv"))
     again = read_values(tmp_path / "again.csv")
     assert again.keys() == {name for name in R if ".first." in name}
     for name, value in again.items():

@@ -1,8 +1,6 @@
 """Agreement with R: pROC for the areas, base R for proportions, Holm and Kolmogorov-Smirnov."""
 
 import csv
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,8 @@ import pytest
 
 from dgccl import stats
 from dgccl.stats.roc import clustered_variance
+
+from ..r_script import run_r
 
 HERE = Path(__file__).parent / "reference"
 SCORES = ("first", "second", "ordinal", "reverse")
@@ -96,15 +96,6 @@ def test_proportions(name: str, successes: int, trials: int) -> None:
 def test_holm() -> None:
     adjusted = stats.holm(np.array([0.011, 0.04, 0.0007, 0.04, 0.6, 0.012]))
     np.testing.assert_allclose(adjusted, [R[f"holm.{i}"] for i in range(1, 7)], atol=CLOSE)
-
-
-def run_r(*arguments: str) -> None:
-    rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("Rscript is not installed")
-    if subprocess.run([rscript, "-e", "library(pROC)"], capture_output=True, check=False).returncode:
-        pytest.skip("R package pROC is not installed")
-    subprocess.run([rscript, "--vanilla", *arguments], check=True, capture_output=True)
 
 
 def test_stored_values_are_what_r_computes(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Two independent cohorts against pROC; clustered variances against Obuchowski's equations written out in R."""
 
 import csv
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +12,8 @@ from dgccl.errors import StatsError
 from dgccl.stats._inputs import check_groups
 from dgccl.stats.roc import clustered_variance
 from dgccl.stats.unpaired import UnpairedComparison, delong_unpaired
+
+from ..r_script import run_r
 
 HERE = Path(__file__).parent / "reference"
 SCORES = ("first", "second", "ordinal")
@@ -175,19 +175,7 @@ def test_shared_patients_are_found_by_their_name(kind: type) -> None:
 
 
 def test_stored_values_are_what_r_computes(tmp_path: Path) -> None:
-    rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("Rscript is not installed")
-    if subprocess.run([rscript, "-e", "library(pROC)"], capture_output=True, check=False).returncode:
-        pytest.skip("R package pROC is not installed")
-    command = [
-        rscript,
-        "--vanilla",
-        str(HERE / "comparisons.R"),
-        str(HERE / "cases.csv"),
-        str(tmp_path / "again.csv"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    run_r(str(HERE / "comparisons.R"), str(HERE / "cases.csv"), str(tmp_path / "again.csv"))
     again = read_values(tmp_path / "again.csv")
     assert again.keys() == R.keys()
     for name, value in R.items():

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from dgccl.evaluation.scores.comparison import DRAWN_POINTS, compare_scores
 from dgccl.evaluation.scores.table import read_score_table
 from dgccl.report.score_comparison import write_comparison
 from dgccl.stats import calibration_slope_intercept, diagnostic_measures, mcnemar_calls, net_benefit
+
+from ...r_script import run_r
 
 
 def simulated(cases: int = 160) -> pd.DataFrame:
@@ -342,11 +342,6 @@ def test_the_command_gives_what_proc_gives_on_procs_own_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Subarachnoid hemorrhage (aSAH) ships with pROC; its cases and pROC's figures are read from R."""
-    rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("Rscript is not installed")
-    if subprocess.run([rscript, "-e", "library(pROC)"], capture_output=True, check=False).returncode:
-        pytest.skip("R package pROC is not installed")
     script = (
         "library(pROC); data(aSAH); a <- aSAH; a$wfns <- as.integer(a$wfns);"
         f"write.csv(a, '{tmp_path}/asah.csv', row.names = FALSE);"
@@ -356,7 +351,7 @@ def test_the_command_gives_what_proc_gives_on_procs_own_example(
         "out <- c(out, t$statistic, t$p.value, t$conf.int) };"
         f"writeLines(c('value', sprintf('%.17g', out)), '{tmp_path}/values.csv')"
     )
-    subprocess.run([rscript, "--vanilla", "-e", script], check=True, capture_output=True)
+    run_r("-e", script)
     words = [
         "compare",
         tmp_path / "asah.csv",
