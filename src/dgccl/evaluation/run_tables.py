@@ -11,14 +11,20 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from dgccl.config import SINGLE, AblationConfig, default_class_names, score_columns
+from dgccl.config import AblationConfig, default_class_names, score_columns
 from dgccl.errors import TrainingError
+from dgccl.evaluation.run_checks import (
+    check_complete,
+    check_folds,
+    check_values,
+    damaged,
+    inconsistent,
+    judged_modality,
+)
 
 COLUMNS = ("lesion_id", "patient_id", "model", "fold", "split", "pattern", "y_true")
 """Columns of the predictions table that evaluation needs, beside those of the scores (`config.score_columns`)."""
 FOLD_COLUMNS = ("lesion_id", "patient_id", "fold", "split")
-SUM_TOLERANCE = 1e-3
-"""How far the probabilities of a lesion may be from 1 in sum: half precision rounds each by up to 5e-4."""
 EMBEDDING_COLUMNS = ("lesion_id", "patient_id", "fold", "y_true")
 
 
@@ -70,7 +76,7 @@ class RunTables:
 
     def judged_modality(self, model: str) -> str | None:
         """The modality that a model judges by alone; None for a model that reads any."""
-        return _judged_modality(model, self.modalities)
+        return judged_modality(model, self.modalities)
 
     def withheld_patterns(self, model: str) -> list[str]:
         """The patterns that withhold something and that the model can judge, in the order of the table."""
@@ -108,9 +114,9 @@ def read_tables(run_dir: Path) -> RunTables:
     if "modalities_shown" not in predictions:
         predictions["modalities_shown"] = predictions["pattern"]
     fold_table = _read_table(run_dir / "folds.csv", FOLD_COLUMNS)
-    _check_values(predictions, modalities, classes=len(class_names))
-    _check_folds(fold_table, folds)
-    _check_complete(predictions, fold_table, modalities)
+    check_values(predictions, modalities, classes=len(class_names))
+    check_folds(fold_table, folds)
+    check_complete(predictions, fold_table, modalities)
     tensors, embedding_rows = _read_embeddings(run_dir)
     name = run_dir.resolve().name
     ablations = _ablations(config, set(predictions["model"]))
@@ -127,9 +133,7 @@ def _ablations(config: dict[str, Any], scored: set[str]) -> dict[str, AblationCo
         raise damaged("config.json", "its ablations lack label, model or settings") from error
     lacking = sorted({*found, *(entry.model for entry in found.values())} - scored)
     if lacking:
-        raise _inconsistent(
-            f"config.json names {', '.join(lacking)} in its ablations, which scored no lesion"
-        )
+        raise inconsistent(f"config.json names {', '.join(lacking)} in its ablations, which scored no lesion")
     return found
 
 
@@ -145,13 +149,6 @@ def _class_names(config: dict[str, Any]) -> list[str]:
     if classes < 2 or len(set(names)) != classes or len(names) != classes:
         raise damaged("config.json", f"it has {classes} classes and the names {', '.join(names)}")
     return names
-
-
-def damaged(name: str, reason: object) -> TrainingError:
-    """The error for a file that is there and cannot be used."""
-    return TrainingError(
-        "run_file_damaged", f"{name} cannot be used: {reason}.", remedy="Train again into a new folder."
-    )
 
 
 def _missing(path: Path) -> TrainingError:
@@ -191,107 +188,6 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if table.empty:
         raise damaged(path.name, "it has no rows")
     return table
-
-
-def _check_values(predictions: pd.DataFrame, modalities: list[str], *, classes: int) -> None:
-    columns = score_columns(classes)
-    scores = np.stack([predictions[name].to_numpy(np.float64, na_value=np.nan) for name in columns])
-    wrong = int((~((scores >= 0.0) & (scores <= 1.0))).sum())
-    if wrong:
-        raise damaged("predictions.parquet", f"{wrong} scores are no probabilities (NaN or outside 0 to 1)")
-    apart = float(np.abs(scores.sum(axis=0) - 1.0).max()) if classes > 2 else 0.0
-    if apart > SUM_TOLERANCE:
-        raise damaged(
-            "predictions.parquet",
-            f"the {classes} probabilities of a lesion differ from 1 by {apart:.3g} in sum",
-        )
-    if not predictions["y_true"].isin(range(classes)).all():
-        raise damaged(
-            "predictions.parquet",
-            f"y_true holds values other than 0 to {classes - 1}, the configured classes",
-        )
-    for column, known in (("split", {"validation", "test"}), ("pattern", _patterns(modalities))):
-        strange = sorted(set(predictions[column]) - known)
-        if strange:
-            raise damaged("predictions.parquet", f"{column} {strange[0]!r} is unknown")
-
-
-def _patterns(modalities: list[str]) -> set[str]:
-    choices: list[list[str]] = [[]]
-    for name in modalities:
-        choices = choices + [[*choice, name] for choice in choices]
-    return {"+".join(choice) for choice in choices if choice}
-
-
-def _check_folds(folds: pd.DataFrame, count: int) -> None:
-    """Every fold is there, and within a fold no patient stands on two sides."""
-    found = sorted(set(folds["fold"]))
-    if found != list(range(count)):
-        raise damaged("folds.csv", f"it holds folds {found}, and config.json asks for 0 to {count - 1}")
-    splits = folds.groupby(["fold", "patient_id"])["split"].nunique()
-    shared = int((splits > 1).sum())
-    if shared:
-        raise TrainingError(
-            "patient_in_two_splits",
-            f"folds.csv puts {shared} patients into two splits of one fold: test figures would be too good.",
-            remedy="Train again with folds that keep each patient's lesions together.",
-        )
-
-
-def _judged_modality(model: str, modalities: list[str]) -> str | None:
-    name = model.removeprefix(SINGLE)
-    return name if model.startswith(SINGLE) and name in modalities else None
-
-
-def _check_complete(predictions: pd.DataFrame, folds: pd.DataFrame, modalities: list[str]) -> None:
-    """Each model scored each test lesion once, in the fold where it was a test lesion, with one truth.
-
-    A model of one modality owes a score only for the lesions of which any model was shown that modality.
-    """
-    full = "+".join(modalities)
-    keys = ["model", "fold", "split", "pattern", "lesion_id"]
-    repeated = int(predictions.duplicated(keys).sum())
-    if repeated:
-        raise _inconsistent(f"{repeated} rows repeat a lesion of the same model, fold, split and pattern")
-    for column in ("y_true", "patient_id"):
-        if (predictions.groupby("lesion_id")[column].nunique() > 1).any():
-            raise _inconsistent(f"a lesion has two values of {column}")
-    expected = {split: set(_pairs(part)) for split, part in folds.groupby("split")}
-    if len({lesion for lesion, _ in expected.get("test", set())}) != len(expected.get("test", set())):
-        raise _inconsistent("folds.csv tests a lesion in two folds")
-    complete = predictions.loc[predictions["pattern"] == full]
-    for model, rows in complete.groupby("model"):
-        alone = _judged_modality(str(model), modalities)
-        having = None if alone is None else _lesions_with(complete, alone)
-        for split in ("validation", "test"):
-            found = set(_pairs(rows.loc[rows["split"] == split]))
-            wanted = {pair for pair in expected.get(split, set()) if having is None or pair[0] in having}
-            if found != wanted:
-                raise _inconsistent(
-                    f"model {model} scored {len(found)} {split} lesions, and folds.csv names "
-                    f"{len(wanted)}{f' with {alone}' if alone else ''}; the lesions or their folds differ"
-                )
-    without = set(predictions["model"]) - set(predictions.loc[predictions["pattern"] == full, "model"])
-    if without:
-        raise _inconsistent(f"model {min(without)} has no rows of pattern {full}")
-
-
-def _lesions_with(complete: pd.DataFrame, modality: str) -> set[str]:
-    """Lesions that have a modality, as any model was shown them; folds.csv does not say it."""
-    shown = complete["modalities_shown"].str.split("+")
-    return set(complete.loc[[modality in names for names in shown], "lesion_id"])
-
-
-def _pairs(table: pd.DataFrame) -> list[tuple[str, int]]:
-    return list(zip(table["lesion_id"], table["fold"], strict=True))
-
-
-def _inconsistent(reason: str) -> TrainingError:
-    return TrainingError(
-        "predictions_inconsistent",
-        f"The predictions do not fit the run: {reason}.",
-        remedy="Train again into a new folder; do not edit a run's tables.",
-    )
 
 
 def _read_embeddings(run_dir: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
