@@ -13,6 +13,7 @@ from dgccl import stats
 from dgccl.clinical import COMPARATORS, comparator_probabilities, mayo_probability
 from dgccl.errors import CohortError
 from dgccl.evaluation import evaluate, load_results
+from dgccl.evaluation.clinical_models import published_chances
 from dgccl.evaluation.recalibrated import recalibrate
 from dgccl.evaluation.run_tables import read_tables
 
@@ -70,8 +71,10 @@ def test_figures_are_those_of_the_formula(make_run: MakeRun) -> None:
     assert mayo.auroc.estimate == pytest.approx(stats.auroc_delong(y, chance, stratum=fold).estimate)
     test = stats.delong_paired(y, both["y_score"].to_numpy(), chance, stratum=fold)
     assert (mayo.difference.difference, mayo.difference.p) == pytest.approx((test.difference, test.p))
-    # One comparison is a family of one.
-    assert mayo.difference.p_holm == mayo.difference.p
+    # Against late fusion and against Mayo: one family.
+    assert mayo.difference in results.delong
+    corrected = multipletests([test.p for test in results.delong], method="holm")[1]
+    assert [test.p_holm for test in results.delong] == pytest.approx(list(corrected))
     assert mayo.calibration.brier.estimate == pytest.approx(stats.brier_score(y, chance).estimate)
     assert results.clinical.decision is not None
     assert set(results.clinical.decision.models) == {"dgccl", "mayo"}
@@ -131,10 +134,61 @@ def test_the_model_stands_beside_each_on_its_lesions(make_run: MakeRun) -> None:
             assert calls.beside_specificity.estimate == pytest.approx((~called[y == 0]).mean())
     thresholds = {model.name: [at.threshold for at in model.calls] for model in results.clinical.models}
     assert thresholds == {"mayo": [0.05, 0.65], "herder": [0.1, 0.7], "brock": [0.1]}
-    tests = [model.difference for model in results.clinical.models]
-    corrected = multipletests([test.p for test in tests if test], method="holm")[1]
-    assert [test.p_holm for test in tests if test] == pytest.approx(list(corrected))
+    assert [model.difference for model in results.clinical.models] == results.delong[-3:]
     assert load_results(run) == results
+
+
+def test_a_published_model_is_measured_as_the_own_ones(make_run: MakeRun) -> None:
+    """By itself, on all that it judges: area, the threshold of validation lesions, calibration as published."""
+    run = make_run(malignant=60, benign=60)
+    lesions = whole_table(run)
+    results = evaluate(run, lesions=lesions)
+    assert list(results.comparators) == ["mayo", "herder", "brock"]
+    assert set(results.models) == set(read_tables(run).models)
+    table = read_tables(run).predictions.query("model == 'dgccl' and pattern == 'ct+pet'")
+    chance = published_chances(table, lesions, next(c for c in COMPARATORS if c.name == "herder"))
+    assert isinstance(chance, np.ndarray)
+    rows = table.assign(chance=chance)[np.isfinite(chance)]
+    test, found = rows.query("split == 'test'"), results.comparators["herder"]
+    y, p = test["y_true"].to_numpy(), test["chance"].to_numpy()
+    area = stats.auroc_delong(y, p, stratum=test["fold"].to_numpy()).estimate
+    assert found.auroc.estimate == pytest.approx(area)
+    assert results.clinical is not None
+    assert found.auroc == results.clinical.models[1].auroc
+    called = np.zeros(len(test), bool)
+    for fold, limit in enumerate(found.threshold_by_fold):
+        own = rows.query(f"split == 'validation' and fold == {fold}")
+        assert limit == stats.youden_threshold(own["y_true"].to_numpy(), own["chance"].to_numpy())
+        called |= (test["fold"] == fold).to_numpy() & (p >= limit)
+    assert found.confusion is not None
+    assert (found.confusion.tp, found.confusion.fp) == (
+        int((called & (y == 1)).sum()),
+        int((called & (y == 0)).sum()),
+    )
+    calibration = found.calibration["ct+pet"]
+    assert calibration.before == calibration.after
+    assert calibration.after.brier.estimate == pytest.approx(stats.brier_score(y, p).estimate)
+    assert (found.patterns, found.gate, found.cosine, found.acquisition) == ({}, None, None, [])
+    assert found.roc is not None
+    assert found.precision_recall is not None
+    assert not any("no temperature" in said or "different scales" in said for said in results.warnings)
+
+
+def test_decision_curves_hold_published_models_that_judge_every_lesion(make_run: MakeRun) -> None:
+    run = make_run(malignant=60, benign=60)
+    lesions = whole_table(run)
+    decision = evaluate(run, lesions=lesions).decision
+    assert decision is not None
+    assert (set(decision.models), decision.n) == (set(read_tables(run).models), 120)
+    lesions["smoking"] = lesions["smoking"].replace("", "never")
+    decision = evaluate(run, lesions=lesions).decision
+    assert decision is not None
+    assert (set(decision.models), decision.n) == ({*read_tables(run).models, "mayo"}, 120)
+    y = read_tables(run).cohort.set_index("lesion_id")["y_true"]
+    chance = comparator_probabilities(lesions, COMPARATORS[0])
+    assert isinstance(chance, np.ndarray)
+    benefit = stats.net_benefit(y.loc[lesions["lesion_id"]].to_numpy(), chance, threshold=0.3)
+    assert decision.models["mayo"].estimate[29] == pytest.approx(benefit.estimate)
 
 
 def test_calls_of_a_published_model_by_hand(make_run: MakeRun) -> None:
@@ -162,12 +216,15 @@ def test_results_of_before_are_read(make_run: MakeRun) -> None:
     run = make_run(malignant=60, benign=60)
     evaluate(run, lesions=clinical_table(run))
     content = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    del content["comparators"]
     for model in content["clinical"]["models"]:
         for name in ("beside_auroc", "beside_calibration", "calls"):
             del model[name]
     (run / "results.json").write_text(json.dumps(content), encoding="utf-8")
-    clinical = load_results(run).clinical
+    results = load_results(run)
+    clinical = results.clinical
     assert clinical is not None
+    assert results.comparators == {}
     assert all(model.beside_auroc is None and model.calls == [] for model in clinical.models)
 
 
@@ -181,6 +238,7 @@ def test_what_cannot_be_compared_is_said(make_run: MakeRun) -> None:
     )
     assert results.clinical is not None
     assert all(model.auroc is None for model in results.clinical.models)
+    assert results.comparators == {}
     assert any("Mayo" in warning and "not of both classes" in warning for warning in results.warnings)
     with pytest.raises(CohortError) as caught:
         evaluate(run, lesions=lesions.assign(lobe="heart"))

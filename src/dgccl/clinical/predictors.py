@@ -120,9 +120,7 @@ def comparator_probabilities(
 
     Source: Callister et al., Thorax 70 (2015) ii1-ii54, for grading FDG uptake.
     """
-    missing = tuple(
-        words for words in comparator.columns if not any(name in lesions.columns for name in words.split("|"))
-    )
+    missing = lacking_columns(lesions, comparator)
     if missing:
         return missing
     found = np.full(len(lesions), np.nan)
@@ -130,6 +128,13 @@ def comparator_probabilities(
     if len(known):
         found[known] = _COMPUTE[comparator.name](lesions.iloc[known])
     return found
+
+
+def lacking_columns(lesions: pd.DataFrame, comparator: Comparator) -> tuple[str, ...]:
+    """Columns that a published model needs and that a lesion table does not have; `a|b` where either would do."""
+    return tuple(
+        words for words in comparator.columns if not any(name in lesions.columns for name in words.split("|"))
+    )
 
 
 def _complete(lesions: pd.DataFrame, comparator: Comparator) -> np.ndarray:

@@ -95,10 +95,12 @@ def first_model(tables: RunTables) -> str:
 def compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
     """The method against every other model (without it, the first model), with Holm's correction.
 
-    Two models are compared on the lesions that both judge: all of them, unless one reads a single modality.
+    The published models that the run was given are among the others. Two models are compared on the lesions that both
+    judge: all of them, unless one reads a single modality or lacks a value.
     """
     first = first_model(tables)
-    return compare_pairs(tables, [(first, other) for other in tables.models if other != first], warnings)
+    others = [name for name in (*tables.models, *tables.comparators) if name != first]
+    return compare_pairs(tables, [(first, other) for other in others], warnings)
 
 
 def compare_pairs(

@@ -1,6 +1,6 @@
 """Models that clinicians know, beside the run's own model on the same test lesions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,55 +8,86 @@ import pandas as pd
 from jaxtyping import Float64
 
 from dgccl import stats
-from dgccl.clinical import COMPARATORS, Comparator, comparator_probabilities
-from dgccl.errors import StatsError
+from dgccl.clinical import COMPARATORS, Comparator, comparator_probabilities, lacking_columns
 from dgccl.evaluation import trust
-from dgccl.evaluation.areas import CONFIDENCE, UNDEFINED_ON_DATA, auroc, figure_of, first_model
+from dgccl.evaluation.areas import CONFIDENCE, auroc, figure_of, first_model
 from dgccl.evaluation.figure import Comparison, Figure
 from dgccl.evaluation.recalibrated import probabilities as inside
 from dgccl.evaluation.recalibrated import recalibrate
-from dgccl.evaluation.run_tables import RunTables
+from dgccl.evaluation.run_tables import COLUMNS, RunTables
 from dgccl.evaluation.trust_results import CallsAt, ClinicalModel, ClinicalModels
 
 
-def clinical_models(tables: RunTables, lesions: pd.DataFrame, warnings: list[str]) -> ClinicalModels | None:
-    """Mayo, Herder and Brock on the test lesions that have what they need; None for a run of more than two classes.
+def with_published(tables: RunTables, lesions: pd.DataFrame, warnings: list[str]) -> RunTables:
+    """The run with Mayo, Herder and Brock among its predictions, as `comparators`: those that can be computed.
 
-    Beside each stands DG-CCL (without it, the run's first model) on the very lesions that both judge: AUCs and their
-    difference within folds as everything else, calibration and calls of its recalibrated probabilities. The tests of
-    the differences are one family, corrected by Holm.
+    A published model judges the validation and test lesions that have what it needs. It is left out where its test
+    lesions are not of both classes; a run of more than two classes has none.
 
     Args:
         tables: the run.
         lesions: lesion table of its cohort.
-        warnings: gets what is not defined, and why.
+        warnings: gets the models whose lesions are of one class.
 
     Raises:
         CohortError: a column that one of the models needs holds words that mean nothing to it.
     """
     if len(tables.class_names) > 2:
-        return None
-    first = first_model(tables)
-    recalibrated = recalibrate(tables, first, tables.full_pattern, warnings=[])
-    rows = recalibrated.rows.assign(own=recalibrated.calibrated[:, 1])
-    found, chances = [], {}
+        return tables
+    whole = tables.predictions.loc[tables.predictions["pattern"] == tables.full_pattern]
+    once = whole.drop_duplicates(["lesion_id", "fold", "split"])[[*COLUMNS, "modalities_shown"]]
+    added = {}
     for comparator in COMPARATORS:
-        chance = published_chances(rows, lesions, comparator)
+        chance = published_chances(once, lesions, comparator)
         if isinstance(chance, tuple):
-            found.append(_absent(comparator, list(chance)))
             continue
         known = np.isfinite(chance)
-        if rows.loc[known, "y_true"].nunique() < 2:
-            found.append(_absent(comparator, []))
-            warnings.append(
-                f"{comparator.title}: {int(known.sum())} of {len(rows)} test lesions have all that it needs, not of "
-                "both classes."
-            )
+        rows = once.loc[known].assign(model=comparator.name, y_score=chance[known])
+        tested = rows.loc[rows["split"] == "test"]
+        if tested["y_true"].nunique() == 2:
+            added[comparator.name] = rows
             continue
-        chances[comparator.name] = chance
-        found.append(_judged(comparator, rows.assign(clinical=chance).loc[known], first, warnings))
-    decision = _decision(rows, first, chances) if chances else None
-    return ClinicalModels(first, _corrected(found), decision)
+        warnings.append(
+            f"{comparator.title}: {len(tested)} of {len(tables.cohort)} test lesions have all that it needs, not of "
+            "both classes."
+        )
+    predictions = pd.concat([tables.predictions, *added.values()], ignore_index=True)
+    return replace(tables, predictions=predictions, comparators=tuple(added))
+
+
+def clinical_models(
+    tables: RunTables, lesions: pd.DataFrame, comparisons: Sequence[Comparison], warnings: list[str]
+) -> ClinicalModels | None:
+    """Mayo, Herder and Brock on the test lesions that have what they need; None for a run of more than two classes.
+
+    Beside each stands DG-CCL (without it, the run's first model) on the very lesions that both judge: AUCs and their
+    difference within folds as everything else, calibration and calls of its recalibrated probabilities.
+
+    Args:
+        tables: the run, with its published models.
+        lesions: lesion table of its cohort.
+        comparisons: of the run, those with its published models among them.
+        warnings: gets what is not defined, and why.
+    """
+    if len(tables.class_names) > 2:
+        return None
+    first = first_model(tables)
+    own = recalibrate(tables, first, tables.full_pattern, warnings=[])
+    own_rows = own.rows.assign(own=own.calibrated[:, 1])
+    tests = {test.b: test for test in comparisons if test.a == first}
+    found, judged = [], {}
+    for comparator in COMPARATORS:
+        if comparator.name not in tables.comparators:
+            found.append(_absent(comparator, lesions))
+            continue
+        theirs = tables.rows(comparator.name, split="test", pattern=tables.full_pattern)
+        rows = own_rows.merge(
+            theirs[["lesion_id", "fold", "y_score"]].rename(columns={"y_score": "clinical"}),
+            on=["lesion_id", "fold"],
+        )
+        judged[comparator.name] = rows
+        found.append(_judged(comparator, rows, first, tests.get(comparator.name), warnings))
+    return ClinicalModels(first, found, _decision(judged, first))
 
 
 def published_chances(
@@ -98,38 +129,30 @@ def compare_with_published(rows: pd.DataFrame) -> stats.PairedComparison:
     )
 
 
-def _absent(comparator: Comparator, lacking: list[str]) -> ClinicalModel:
+def _absent(comparator: Comparator, lesions: pd.DataFrame) -> ClinicalModel:
+    lacking = list(lacking_columns(lesions, comparator))
     return ClinicalModel(comparator.name, comparator.title, comparator.source, lacking, None, None, None)
 
 
-def _judged(comparator: Comparator, rows: pd.DataFrame, first: str, warnings: list[str]) -> ClinicalModel:
-    """A published model and the run's on the lesions that have what it needs; its p is yet to be corrected."""
+def _judged(
+    comparator: Comparator, rows: pd.DataFrame, first: str, test: Comparison | None, warnings: list[str]
+) -> ClinicalModel:
+    """A published model and the run's on the lesions that have what it needs."""
     beside = f"{first} on the lesions of {comparator.title}"
     calibrations = [
         trust.calibration_figures(
             rows, inside(rows.assign(y_score=rows[column]), ["y_score"]), what, warnings
         )
-        for column, what in (("clinical", comparator.title), ("own", beside))
+        for column, what in (("clinical", comparator.name), ("own", beside))
     ]
-    difference = None
-    try:
-        test = compare_with_published(rows)
-        difference = Comparison(
-            first, comparator.name, test.difference, test.ci_low, test.ci_high, test.z, test.p, test.p, test.method,
-            test.n,
-        )  # fmt: skip
-    except StatsError as error:
-        if error.code not in UNDEFINED_ON_DATA:
-            raise
-        warnings.append(f"The comparison of {first} with {comparator.title} is not defined: {error.message}")
     return ClinicalModel(
         comparator.name,
         comparator.title,
         comparator.source,
         [],
-        auroc(rows, ["clinical"], comparator.title, warnings),
+        auroc(rows, ["clinical"], comparator.name, []),
         calibrations[0],
-        difference,
+        test,
         auroc(rows, ["y_score"], beside, warnings),
         calibrations[1],
         [_calls_at(rows, threshold, comparator.guideline) for threshold in comparator.thresholds],
@@ -153,27 +176,14 @@ def _rates(rows: pd.DataFrame, column: str, threshold: float) -> tuple[Figure, F
     return figure_of(point.sensitivity), figure_of(point.specificity)
 
 
-def _corrected(models: list[ClinicalModel]) -> list[ClinicalModel]:
-    """The models with Holm's correction over those that were compared."""
-    tests = {model.name: model.difference for model in models if model.difference is not None}
-    corrected = stats.holm(np.array([test.p for test in tests.values()], dtype=np.float64))
-    p_holm = dict(zip(tests, map(float, corrected), strict=True))
-    return [
-        model
-        if model.difference is None
-        else replace(model, difference=replace(model.difference, p_holm=p_holm[model.name]))
-        for model in models
-    ]
-
-
-def _decision(
-    rows: pd.DataFrame, first: str, chances: Mapping[str, np.ndarray]
-) -> trust.DecisionCurves | None:
+def _decision(judged: Mapping[str, pd.DataFrame], first: str) -> trust.DecisionCurves | None:
     """Decision curves of the first model and the published ones, on the lesions that all of them judge."""
-    known = np.all([np.isfinite(chance) for chance in chances.values()], axis=0)
-    if rows.loc[known, "y_true"].nunique() < 2:
+    if not judged:
         return None
-    own = rows["own"].to_numpy(np.float64)
-    return trust.decision_of(
-        rows.loc[known], {first: own[known]} | {name: chance[known] for name, chance in chances.items()}
-    )
+    shared = set.intersection(*(set(rows["lesion_id"]) for rows in judged.values()))
+    tables = {name: rows.loc[rows["lesion_id"].isin(shared)] for name, rows in judged.items()}
+    rows = next(iter(tables.values()))
+    if rows["y_true"].nunique() < 2:
+        return None
+    chances = {name: table["clinical"].to_numpy(np.float64) for name, table in tables.items()}
+    return trust.decision_of(rows, {first: rows["own"].to_numpy(np.float64)} | chances)

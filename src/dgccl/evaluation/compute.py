@@ -9,7 +9,7 @@ from dgccl.evaluation import areas, calls, curves, trust
 from dgccl.evaluation.ablations import ablation_results
 from dgccl.evaluation.acquisition import acquisitions
 from dgccl.evaluation.areas import CONFIDENCE, compare_models, undefined
-from dgccl.evaluation.clinical_models import clinical_models
+from dgccl.evaluation.clinical_models import clinical_models, with_published
 from dgccl.evaluation.cohort_facts import cohort_warnings, describe_run
 from dgccl.evaluation.drops import with_corrected_drops
 from dgccl.evaluation.embeddings import class_distances, cosine_similarity
@@ -51,11 +51,14 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
     outlooks = {name: acquisitions(tables, name, warnings) for name in tables.models}
     models = {name: _evaluate_model(tables, name, outlooks[name][0], warnings) for name in tables.models}
     models = with_corrected_drops(models)
-    comparisons = compare_models(tables, warnings)
     published, published_note = published_figures(len(tables.class_names))
     meta = describe_run(tables, confidence=CONFIDENCE)
-    decision = trust.decision_curves(tables, list(models))
-    clinical = None if lesions is None else clinical_models(tables, lesions, warnings)
+    if lesions is not None:
+        tables = with_published(tables, lesions, warnings)
+    comparators = {name: _evaluate_model(tables, name, [], warnings) for name in tables.comparators}
+    comparisons = compare_models(tables, warnings)
+    decision = trust.decision_curves(tables)
+    clinical = None if lesions is None else clinical_models(tables, lesions, comparisons, warnings)
     results = Results(
         meta,
         models,
@@ -67,6 +70,7 @@ def evaluate(run_dir: Path, *, lesions: pd.DataFrame | None = None) -> Results:
         clinical,
         ablations=ablation_results(tables, warnings),
         subgroups=None if lesions is None else subgroups(tables, lesions, warnings),
+        comparators=comparators,
     )
     write_results(results, run_dir / RESULTS_FILE)
     _write_outlooks(run_dir, [rows for _, rows in outlooks.values() if len(rows)])
@@ -100,7 +104,8 @@ def _evaluate_model(
     within = areas.auroc(rows, columns, model, warnings)
     # As pROC and its kind would compute it from the same table, to be checked against them.
     pooled = areas.auroc(rows.assign(fold=0), columns, model, [], method="delong")
-    _warn_of_scales(within, pooled, model, warnings)
+    if model not in tables.comparators:
+        _warn_of_scales(within, pooled, model, warnings)
     limits = calls.thresholds(tables, model, warnings) if binary else []
     point = calls.operating_point(rows, limits, model, warnings) if binary else (None, None, None)
     folds = [rows.loc[rows["fold"] == fold] for fold in range(tables.folds)]

@@ -24,7 +24,8 @@ class Recalibrated:
     Attributes:
         rows: their predictions, in the order of the probabilities.
         raw: probability of every class as the network gave it, (n, C).
-        calibrated: the same with each fold's logits divided by that fold's temperature, (n, C).
+        calibrated: the same with each fold's logits divided by that fold's temperature, (n, C); of a published model as
+            published.
         temperature_by_fold: one a fold; None where the validation lesions allow none and the probabilities stay as they
             are.
     """
@@ -52,6 +53,8 @@ def recalibrate(
     rows = tables.rows(model, split=split, pattern=pattern)
     validation = tables.rows(model, split="validation", pattern=pattern)
     raw = probabilities(rows, tables.score_columns)
+    if model in tables.comparators:  # nobody who uses a published model fits it to his own patients first
+        return Recalibrated(rows, raw, raw, [None] * tables.folds)
     calibrated, temperatures = raw.copy(), []
     for fold in range(tables.folds):
         own = validation.loc[validation["fold"] == fold]

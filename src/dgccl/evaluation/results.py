@@ -323,7 +323,14 @@ class Meta:
 
 @dataclass(frozen=True)
 class Results:
-    """All measured figures of a run, the published ones apart, and what a reader must be warned of."""
+    """All measured figures of a run, the published ones apart, and what a reader must be warned of.
+
+    Attributes:
+        delong: the first model against every other one and every published model; one family of tests.
+        decision: of the run's models, and of the published ones that judge every lesion that these judge.
+        comparators: published models that clinicians know, measured as the run's own on the lesions that have what
+            they need, with their probabilities as published; empty in results of before they were.
+    """
 
     meta: Meta
     models: dict[str, ModelResult]
@@ -335,6 +342,7 @@ class Results:
     clinical: ClinicalModels | None = None
     ablations: list[AblationResult] = field(default_factory=list)
     subgroups: Subgroups | None = None
+    comparators: dict[str, ModelResult] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `results.json`."""

@@ -40,6 +40,7 @@ class RunTables:
         tensors: embeddings by `<model>/<kind>`; empty where the run kept none.
         embedding_rows: the lesions of the embeddings.
         ablations: by name, what was trained beside the models to learn what a part of one of them is worth.
+        comparators: models that others published, whose predictions stand among those of the run's own.
     """
 
     name: str
@@ -51,6 +52,7 @@ class RunTables:
     tensors: dict[str, np.ndarray]
     embedding_rows: pd.DataFrame
     ablations: dict[str, AblationConfig] = field(default_factory=dict)
+    comparators: tuple[str, ...] = ()
 
     @property
     def full_pattern(self) -> str:
@@ -59,8 +61,9 @@ class RunTables:
 
     @property
     def models(self) -> list[str]:
-        """Models in the order of the predictions table, without their ablations."""
-        return [str(name) for name in self.predictions["model"].unique() if name not in self.ablations]
+        """The run's own models in the order of the predictions table, without their ablations."""
+        others = {*self.ablations, *self.comparators}
+        return [str(name) for name in self.predictions["model"].unique() if name not in others]
 
     @property
     def score_columns(self) -> list[str]:
@@ -79,7 +82,12 @@ class RunTables:
         return judged_modality(model, self.modalities)
 
     def withheld_patterns(self, model: str) -> list[str]:
-        """The patterns that withhold something and that the model can judge, in the order of the table."""
+        """The patterns that withhold something and that the model can judge, in the order of the table.
+
+        A published model has none: it reads columns, not images.
+        """
+        if model in self.comparators:
+            return []
         alone = self.judged_modality(model)
         return [
             str(pattern)

@@ -204,22 +204,28 @@ def _measured(y_true: np.ndarray, sets: np.ndarray, group: np.ndarray, patterns:
     return Conformal(ALPHA, by_pattern)
 
 
-def decision_curves(tables: RunTables, models: Sequence[str]) -> DecisionCurves | None:
-    """Net benefit of acting on each model's recalibrated probabilities, on the lesions that every model judges."""
+def decision_curves(tables: RunTables) -> DecisionCurves | None:
+    """Net benefit of acting on each model's recalibrated probabilities, on the lesions that every model judges.
+
+    Published models that judge all of these stand beside the run's own, as published; one that lacks values would take
+    lesions from all others and is left out.
+    """
     if len(tables.class_names) > 2:
         return None
     tables_of = {}
-    for model in models:
+    for model in (*tables.models, *tables.comparators):
         found = recalibrate(tables, model, tables.full_pattern, warnings=[])
         tables_of[model] = found.rows[["lesion_id", "patient_id", "y_true"]].assign(
             probability=found.calibrated[:, 1]
         )
-    shared = set.intersection(*(set(table["lesion_id"]) for table in tables_of.values()))
+    shared = set.intersection(*(set(tables_of[model]["lesion_id"]) for model in tables.models))
     if not shared:
         return None
+    lacking = {name for name in tables.comparators if shared - set(tables_of[name]["lesion_id"])}
     ordered = {
         name: table.loc[table["lesion_id"].isin(shared)].sort_values("lesion_id")
         for name, table in tables_of.items()
+        if name not in lacking
     }
     first = next(iter(ordered.values()))
     if first["y_true"].nunique() < 2:

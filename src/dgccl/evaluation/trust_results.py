@@ -174,8 +174,8 @@ class ClinicalModel:
             have a value in every column (a warning says so).
         auroc: of the test lesions that have every value, within folds as every AUC.
         calibration: of its probabilities as published.
-        difference: AUC of the run's first model minus that of this one, on the lesions that both judge; Holm's
-            correction over the published models.
+        difference: AUC of the run's first model minus that of this one, on the lesions that both judge; one of the
+            run's comparisons, with Holm's correction over all of them.
         beside_auroc: of the run's first model on the same lesions; null in results of before it was computed.
         beside_calibration: of that model's recalibrated probabilities on the same lesions; null likewise.
         calls: at the thresholds that a guideline names; empty in results of before they were computed.
