@@ -11,10 +11,13 @@ import pandas as pd
 import pytest
 
 from dgccl.evaluation import evaluate
-from dgccl.report import text
+from dgccl.report import tables, text
 from dgccl.report.clinical_section import clinical_section
+from dgccl.report.discrimination import discrimination
 from dgccl.report.run_files import RunFiles, read_run
 from dgccl.report.sketch import drawn
+from dgccl.report.style import MODEL_LINES, model_lines
+from dgccl.report.trust_section import trust_section
 
 
 def with_predictors(lesions: pd.DataFrame) -> pd.DataFrame:
@@ -68,6 +71,50 @@ def test_the_own_model_stands_below_each_on_as_many_lesions(run: RunFiles) -> No
     assert {row[0] for row in calls.rows[1::2]} == {own}
     for table in (discrimination, calibration, calls):
         assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_published_models_stand_in_the_main_tables_and_figures(run: RunFiles) -> None:
+    """By name, color and figures of their own, wherever the run's models stand with all that they were shown."""
+    lines = model_lines([*run.models, *run.comparators])
+    titles = ["DG-CCL", "Mayo (Swensen)", "Herder", "Brock (PanCan)"]
+    headline = tables.headline(run, lines)
+    herder = run.results["comparators"]["herder"]
+    counted = f"Herder, {herder['auroc']['n']} of 120 lesions"
+    assert [row[0] for row in headline.rows] == [counted if name == "Herder" else name for name in titles]
+    assert headline.title == "All models, each on the lesions that it can judge"
+    assert headline.rows[2][1:4] == tuple(
+        text.estimate(herder[key]) for key in ("auroc", "sensitivity", "specificity")
+    )
+    assert set(headline.rows[2][4:]) == {"reads no image"}
+    assert headline.swatches[1:] == tuple(MODEL_LINES[name][0] for name in ("mayo", "herder", "brock"))
+    section = discrimination(run, lines)
+    shown = {table.title: table for table in section.tables}
+    assert [row[0] for row in shown["Paired comparisons"].rows] == [f"DG-CCL − {name}" for name in titles[1:]]
+    assert shown["Calls at the chosen threshold"].rows[2][1:] == tuple(
+        str(herder["confusion"][key]) for key in ("tp", "fn", "tn", "fp")
+    )
+    assert [row[0] for row in shown["By fold"].rows][4:6] == ["Herder, AUC", "Herder, threshold"]
+    sketches = {sketch.name: sketch for sketch in section.sketches}
+    for name, column in (("roc", "model"), ("precision-recall", "model"), ("folds", "model")):
+        assert list(dict.fromkeys(sketches[name].data[column])) == list(lines), name
+        assert "Brock (PanCan)" in drawn(sketches[name]).svg
+
+
+def test_published_models_stand_among_probabilities_and_decisions(run: RunFiles) -> None:
+    lines = model_lines([*run.models, *run.comparators])
+    section = trust_section(run, lines)
+    believed, sets = section.tables
+    assert [row[0] for row in believed.rows if "as published" in row[0]] == [row[0] for row in sets.rows[-3:]]
+    row = next(row for row in believed.rows if row[0] == "Brock (PanCan), as published")
+    found = run.results["comparators"]["brock"]["calibration"][run.full_pattern]["after"]
+    assert row[2] == text.estimate(found["brier"])
+    assert row[2].startswith(row[1])
+    assert "before is the same as after" in believed.note
+    sketches = {sketch.name: sketch for sketch in section.sketches}
+    assert set(sketches["calibration"].data["score"]) == set(lines)
+    # Herder lacks values of some lesions: in the curves of all it would take these from the others.
+    assert set(sketches["decision"].data["score"]) == {"dgccl", "mayo", "brock", "act on everyone"}
+    assert any(note.startswith("Herder: not in the decision curves here") for note in section.notes)
 
 
 def test_headers_do_not_crowd(run: RunFiles) -> None:

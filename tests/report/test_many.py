@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dgccl.clinical import COMPARATORS
 from dgccl.config import FUSION_MODELS
 from dgccl.report import text, write_report
 from dgccl.report.gallery import build_gallery
@@ -67,12 +68,12 @@ def test_colors_of_models_can_be_told_apart(seen: str) -> None:
 
 
 def test_every_model_has_a_name_a_color_a_dash_and_a_marker_of_its_own() -> None:
-    assert set(MODELS) == set(MODEL_LINES)
+    assert {*MODELS, *(comparator.name for comparator in COMPARATORS)} == set(MODEL_LINES)
     for place in range(3):
         assert len({str(line[place]) for line in MODEL_LINES.values()}) == len(MODEL_LINES)
     for color, _, _ in MODEL_LINES.values():
         assert 1.05 / (linear_rgb(color) @ [0.2126, 0.7152, 0.0722] + 0.05) >= 2.9
-    assert len({text.model_words(name) for name in MODELS}) == len(MODELS)
+    assert len({text.model_words(name) for name in MODEL_LINES}) == len(MODEL_LINES)
     assert text.model_name("single_pet") == "PET-only network"
     assert text.model_name("product_of_experts") == "Product of experts"
     alone, among = model_lines(["single_ct"]), model_lines(["single_mr", "other", *MODELS])

@@ -46,8 +46,8 @@ def _discrimination(models: Models, beside: str) -> Table:
     sources = "; ".join(f"{model['title']}: {model['source']}" for model in models)
     note = (
         "Computed from the cohort's columns with the published coefficients, on the test lesions that have every "
-        "value. AUCs and differences within folds, by patient; paired DeLong test, Holm's correction over the "
-        f"published models. {sources}."
+        "value. AUCs and differences within folds, by patient; paired DeLong test, Holm's correction over all paired "
+        f"comparisons of this run. {sources}."
     )
     return Table(TITLE, header, tuple(rows), note)
 

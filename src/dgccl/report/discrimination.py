@@ -8,8 +8,13 @@ from dgccl.report.sketch import Sketch
 
 
 def discrimination(run: RunFiles, lines: dict[str, style.Line]) -> Section:
-    """Curves of two classes, or of each class against the rest; comparisons, calls and folds of every model."""
-    models = run.results["models"]
+    """Curves of two classes, or of each class against the rest; comparisons, calls and folds of every model.
+
+    Args:
+        run: the run.
+        lines: how each model is drawn, the published ones among them.
+    """
+    models = run.judged
     shown = [tables.comparisons(run)] if run.results["delong"] else []
     notes = [] if shown else ["No model was compared with another, since only one was trained."]
     if len(run.models) > 1 and not shown:

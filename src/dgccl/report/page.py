@@ -88,8 +88,9 @@ def render_page(run: RunFiles, *, cohort: Cohort) -> str:
 def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
     """All that the page shows, in English, as the template names it."""
     lines, classes = style.model_lines(run.models), style.class_styles(run.class_names)
+    all_lines = style.model_lines([*run.models, *run.comparators])
     meta = run.results["meta"]
-    warnings = [text.with_model_names(warning, run.models) for warning in run.results["warnings"]]
+    warnings = [text.with_model_names(warning, list(all_lines)) for warning in run.results["warnings"]]
     return {
         "meta": meta,
         "title": _title(run),
@@ -103,14 +104,14 @@ def page_content(run: RunFiles, *, cohort: Cohort) -> dict[str, Any]:
         ],
         "band_warnings": warnings[: len(meta["bands"])],  # each band has one, and they come first
         "warnings": warnings[len(meta["bands"]) :],
-        "headline": tables.headline(run, lines),
+        "headline": tables.headline(run, all_lines),
         "verdict": verdict(run),
         "sections": [
             _cohort(run, cohort),
-            discrimination(run, lines),
+            discrimination(run, all_lines),
             subgroup_section(run, lines),
             ablation_section(run, lines),
-            trust_section(run, lines),
+            trust_section(run, all_lines),
             clinical_section(run),
             modalities_section(run, lines),
             stress_section(run.stress, lines),

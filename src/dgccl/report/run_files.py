@@ -66,6 +66,16 @@ class RunFiles:
         return sorted(names, key=lambda name: name != "dgccl")
 
     @property
+    def comparators(self) -> list[str]:
+        """Published models that were computed, in the order of the results."""
+        return list(self.results["comparators"])
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        """Results by model: the run's own models and then the published ones."""
+        return self.results["models"] | self.results["comparators"]
+
+    @property
     def modalities(self) -> list[str]:
         """Modality names in the fixed order of the configuration."""
         return list(self.config["modalities"])

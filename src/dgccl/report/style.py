@@ -39,9 +39,13 @@ MODEL_LINES: dict[str, tuple[str, Dash, str]] = {
     "product_of_experts": ("#660033", (0, (2, 1)), "p"),
     "single_ct": ("#665566", ":", "<"),
     "single_pet": ("#223300", (0, (1, 1)), ">"),
+    "mayo": ("#4422AA", (0, (4, 1, 1, 1)), "d"),
+    "herder": ("#8800EE", (0, (8, 1, 2, 1)), "h"),
+    "brock": ("#8866EE", (0, (1, 2)), "*"),
 }
-"""Color, dashes and marker of every known model, the same in every report. Any two colors are at least 18 apart in
-CIELAB as seen with protanopia, deuteranopia and tritanopia, and have a contrast of 2.9 or more to white."""
+"""Color, dashes and marker of every known model, the same in every report; published nodule models are purple. Any
+two colors are at least 18 apart in CIELAB as seen with protanopia, deuteranopia and tritanopia, and have a contrast of
+2.9 or more to white."""
 _MORE_LINES: tuple[tuple[str, Dash, str], ...] = (
     ("#E69F00", "-.", "s"), ("#56B4E9", (0, (5, 1)), "^"), ("#595959", "--", "v"), ("#994F7A", (0, (7, 2)), "D"),
 )  # fmt: skip

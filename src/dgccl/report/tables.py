@@ -37,9 +37,19 @@ class Table:
     verbatim: bool = False
 
 
+PUBLISHED_WORDS = "Published models: as published, from the cohort's columns, where a lesion has every value."
+
+
+def called_with_count(run: RunFiles, name: str) -> str:
+    """How a model is called at the head of a row; a published one with its lesions where they are not all."""
+    n, whole = run.judged[name]["auroc"]["n"], run.results["meta"]["n_lesions"]
+    fewer = name in run.comparators and n < whole
+    return f"{text.model_name(name)}, {n} of {whole} lesions" if fewer else text.model_name(name)
+
+
 def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     """One row a model: discrimination, operating point, and what a missing modality costs."""
-    models = run.results["models"]
+    models = run.judged
     patterns = list(dict.fromkeys(p for name in lines for p in models[name]["patterns"]))
     patterns = patterns if len(patterns) <= PATTERNS_ACROSS else []
     binary, area = len(run.class_names) == 2, text.capitalized(text.area_name(len(run.class_names)))
@@ -52,16 +62,19 @@ def headline(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     for name in lines:
         model = models[name]
         calls = [model["sensitivity"], model["specificity"]] if binary else [model["multiclass"]["accuracy"]]
-        row = [text.model_name(name), *(text.estimate(figure) for figure in (model["auroc"], *calls))]
+        row = [called_with_count(run, name), *(text.estimate(figure) for figure in (model["auroc"], *calls))]
         for pattern in patterns:
             entry = model["patterns"].get(pattern)
-            row += (
-                [text.estimate(entry["auroc"]), text.estimate(entry["drop"])] if entry else ["not scored"] * 2
-            )
+            if entry:
+                row += [text.estimate(entry["auroc"]), text.estimate(entry["drop"])]
+            else:
+                row += ["reads no image" if name in run.comparators else "not scored"] * 2
         rows.append(tuple(row))
     swatches = tuple(line.color for line in lines.values())
-    same = len({models[name]["auroc"]["n"] for name in lines}) == 1
-    title = "All models on the same lesions" if same else "All models, each on the lesions that it can judge"
+    judged = {name: models[name]["auroc"]["n"] for name in lines}
+    title = "All models on the same lesions"
+    if len(set(judged.values())) > 1:
+        title = "All models, each on the lesions that it can judge"
     return Table(title, tuple(header), tuple(rows), _headline_note(run, bool(patterns)), swatches)
 
 
@@ -78,6 +91,8 @@ def _headline_note(run: RunFiles, with_drops: bool) -> str:
         if binary
         else "Accuracy: share of the lesions whose class has the highest probability; no threshold is chosen."
     )
+    if run.comparators:
+        calls += f" {PUBLISHED_WORDS}"
     drop = " Drop: AUC with every modality minus AUC with one missing." if with_drops else ""
     return (
         f"Each lesion scored by the one network that never saw its patient. {area} In parentheses: {_methods(run)}. "
@@ -88,7 +103,7 @@ def _headline_note(run: RunFiles, with_drops: bool) -> str:
 def _methods(run: RunFiles) -> str:
     """Which method gave the intervals: `95% intervals (AUC: DeLong; sensitivity and specificity: Wilson)`."""
     binary = len(run.class_names) == 2
-    models = run.results["models"].values()
+    models = run.judged.values()
     aucs = [model["auroc"] for model in models]
     aucs += [pattern["auroc"] for model in models for pattern in model["patterns"].values()]
     rates = [model[key] for model in models for key in ("sensitivity", "specificity")]
@@ -102,7 +117,7 @@ def _methods(run: RunFiles) -> str:
 
 def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     """AUC of every fold, with the threshold where there are two classes."""
-    models, binary = run.results["models"], len(run.class_names) == 2
+    models, binary = run.judged, len(run.class_names) == 2
     area = text.area_name(len(run.class_names))
     folds = max(len(models[name]["auroc_by_fold"]) for name in lines)
     rows, swatches = [], []
@@ -131,7 +146,7 @@ def by_fold(run: RunFiles, lines: Mapping[str, Line]) -> Table:
 def confusion(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     """Counts of two classes at the chosen thresholds."""
     negative, positive = run.class_names
-    counts = {name: run.results["models"][name]["confusion"] for name in lines}
+    counts = {name: run.judged[name]["confusion"] for name in lines}
     rows = tuple(
         (text.model_name(name), *(str(counts[name][key]) for key in ("tp", "fn", "tn", "fp")))
         for name in lines

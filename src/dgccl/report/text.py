@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dgccl.clinical import COMPARATORS
 from dgccl.errors import TrainingError
 
 NOT_DEFINED = "not defined"
@@ -21,6 +22,7 @@ MODEL_NAMES = {
     "concatenation": "concatenation",
     "cross_attention": "cross-attention",
     "product_of_experts": "product of experts",
+    **{comparator.name: comparator.title for comparator in COMPARATORS},
 }
 SINGLE = "single_"
 """What the name of a model of one modality begins with."""

@@ -17,9 +17,12 @@ LEAD = (
 )
 
 
+NOT_RECALIBRATED = "Published models are not recalibrated: before is the same as after."
+
+
 def trust_sketches(run: RunFiles, lines: Mapping[str, Line]) -> list[Sketch]:
     """Calibration curves of all models, and their decision curves."""
-    models, full = run.results["models"], run.full_pattern
+    models, full = run.judged, run.full_pattern
     after = {
         name: models[name]["calibration"][full]["after"] for name in lines if models[name]["calibration"]
     }
@@ -42,8 +45,13 @@ def trust_sketches(run: RunFiles, lines: Mapping[str, Line]) -> list[Sketch]:
 
 
 def trust_section(run: RunFiles, lines: Mapping[str, Line]) -> Section:
-    """Calibration, prediction sets and decision curves."""
-    models = run.results["models"]
+    """Calibration, prediction sets and decision curves.
+
+    Args:
+        run: the run.
+        lines: how each model is drawn, the published ones among them.
+    """
+    models = run.judged
     notes = []
     if not any(models[name]["calibration"] for name in lines):
         notes.append("These results have no calibration figures: run `dgccl evaluate` again on this run.")
@@ -53,6 +61,14 @@ def trust_section(run: RunFiles, lines: Mapping[str, Line]) -> Section:
         shown.append(_conformal(run, lines))
     else:
         notes.append("No prediction sets: no fold has validation lesions to calibrate them on.")
+    left_out = [
+        name for name in run.comparators if name not in (run.results["decision"] or {"models": ()})["models"]
+    ]
+    if run.results["decision"] and left_out:
+        notes.append(
+            f"{text.listing([text.model_name(name) for name in left_out])}: not in the decision curves here, since "
+            "they lack values of some lesions; on the lesions that they judge they have curves of their own below."
+        )
     if not run.results["decision"]:
         notes.append("No decision curves: they are of two classes, on lesions that every model judges.")
     return Section(
@@ -65,19 +81,26 @@ def trust_section(run: RunFiles, lines: Mapping[str, Line]) -> Section:
     )
 
 
+def words_of(run: RunFiles, name: str, pattern: str) -> str:
+    """How a model and what it is shown are called at the head of a row; a published one is shown no image."""
+    if name in run.comparators:
+        return f"{text.model_name(name)}, as published"
+    return f"{text.model_name(name)}, {text.pattern_name(pattern, run.modalities)}"
+
+
 def _rows_of(run: RunFiles, lines: Mapping[str, Line]) -> list[tuple[str, str, str]]:
     """Model, pattern, and how the two are called at the head of a row."""
     return [
-        (name, pattern, f"{text.model_name(name)}, {text.pattern_name(pattern, run.modalities)}")
+        (name, pattern, words_of(run, name, pattern))
         for name in lines
-        for pattern in run.results["models"][name]["calibration"]
+        for pattern in run.judged[name]["calibration"]
     ]
 
 
 def _calibration(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     rows, swatches = [], []
     for name, pattern, words in _rows_of(run, lines):
-        found = run.results["models"][name]["calibration"][pattern]
+        found = run.judged[name]["calibration"][pattern]
         before, after = found["before"], found["after"]
         ece = tuple(text.number(after[key]) for key in ("ece", "ece_plug_in", "ece_by_chance"))
         rows.append(
@@ -105,18 +128,20 @@ def _calibration(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     if len(run.class_names) > 2:
         what = "of the called class against whether it is right"
     note = f"Probabilities {what}. 95% intervals by patient. {HOW_TO_READ_CALIBRATION}"
+    if run.comparators:
+        note += f" {NOT_RECALIBRATED}"
     return Table("Can the probabilities be believed?", header, tuple(rows), note, tuple(swatches))
 
 
 def _conformal(run: RunFiles, lines: Mapping[str, Line]) -> Table:
     rows, swatches, alpha = [], [], 0.0
     for name in lines:
-        found: dict[str, Any] | None = run.results["models"][name]["conformal"]
+        found: dict[str, Any] | None = run.judged[name]["conformal"]
         if found is None:
             continue
         alpha = found["alpha"]
         for pattern, figures in found["by_pattern"].items():
-            words = f"{text.model_name(name)}, {text.pattern_name(pattern, run.modalities)}"
+            words = words_of(run, name, pattern)
             keys = ("coverage", "abstained", "decided_right")
             rows.append((words, *(text.estimate(figures[key]) for key in keys)))
             swatches.append(lines[name].color)
