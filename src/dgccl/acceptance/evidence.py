@@ -103,7 +103,7 @@ class Evidence:
                 f"The run has no model {self.wanted_model!r}; it has {', '.join(known)}.",
                 remedy="Name one of them in the file of gates.",
             )
-        return self.wanted_model or known[0]
+        return self.wanted_model or areas.first_model(self.tables)
 
     @cached_property
     def test_rows(self) -> pd.DataFrame:

@@ -32,7 +32,7 @@ class ExperimentConfig(Settings):
     """A whole experiment as its TOML file states it; without a table `pretraining` there is none.
 
     Attributes:
-        models: what is trained and compared.
+        models: what is trained and compared; the first leads the report and is held against the others.
         ablations: by name, further models that each lack a part of one of `models`; reported apart from them.
     """
 

@@ -88,12 +88,12 @@ def drop(both: pd.DataFrame, columns: list[str], what: str, warnings: list[str])
 
 
 def first_model(tables: RunTables) -> str:
-    """The model that others are held against: DG-CCL, or without it the run's first."""
-    return "dgccl" if "dgccl" in tables.models else tables.models[0]
+    """The model that others are held against: the one that the run's configuration names first."""
+    return tables.models[0]
 
 
 def compare_models(tables: RunTables, warnings: list[str]) -> list[Comparison]:
-    """The method against every other model (without it, the first model), with Holm's correction.
+    """The first model against every other one, with Holm's correction.
 
     The published models that the run was given are among the others. Two models are compared on the lesions that both
     judge: all of them, unless one reads a single modality or lacks a value.

@@ -60,7 +60,7 @@ def clinical_models(
 ) -> ClinicalModels | None:
     """Mayo, Herder and Brock on the test lesions that have what they need; None for a run of more than two classes.
 
-    Beside each stands DG-CCL (without it, the run's first model) on the very lesions that both judge: AUCs and their
+    Beside each stands the run's first model on the very lesions that both judge: AUCs and their
     difference within folds as everything else, calibration and calls of its recalibrated probabilities.
 
     Args:

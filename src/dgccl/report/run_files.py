@@ -61,9 +61,8 @@ class RunFiles:
 
     @property
     def models(self) -> list[str]:
-        """Models in the order of the results, the method itself first."""
-        names = list(self.results["models"])
-        return sorted(names, key=lambda name: name != "dgccl")
+        """The run's own models in the order of the configuration; the first one leads."""
+        return list(self.results["models"])
 
     @property
     def comparators(self) -> list[str]:
