@@ -90,8 +90,18 @@ def test_patterns_and_drop(make_run: Any) -> None:
     assert pattern["pet"].auroc.estimate == pytest.approx(np.mean(areas), abs=1e-12)
 
 
+def test_the_first_model_of_the_configuration_leads(make_run: Any) -> None:
+    """Also where DG-CCL as published is trained beside it, as in configs/recommended.toml."""
+    run = make_run(scores={"gated_residual": 2.0, "dgccl": 1.5, "late_fusion": 1.0})
+    results = evaluate(run)
+    assert list(results.models) == ["gated_residual", "dgccl", "late_fusion"]
+    assert [(test.a, test.b) for test in results.delong] == [
+        ("gated_residual", "dgccl"), ("gated_residual", "late_fusion"),
+    ]  # fmt: skip
+
+
 def test_comparisons_carry_holms_correction(make_run: Any) -> None:
-    run = make_run(scores={"late_fusion": 1.4, "dgccl": 2.0, "ct_only": 0.3, "pet_only": 1.9})
+    run = make_run(scores={"dgccl": 2.0, "late_fusion": 1.4, "ct_only": 0.3, "pet_only": 1.9})
     found = evaluate(run).delong
     assert [(test.a, test.b) for test in found] == [
         ("dgccl", other) for other in ("late_fusion", "ct_only", "pet_only")

@@ -1,5 +1,7 @@
 """How well the models tell the classes apart: curves, comparisons, calls, folds."""
 
+from dataclasses import replace
+
 from dgccl.report import class_figures, class_tables, figures, probability_figures, style, tables, text
 from dgccl.report.published import published_table
 from dgccl.report.run_files import RunFiles
@@ -25,7 +27,9 @@ def discrimination(run: RunFiles, lines: dict[str, style.Line]) -> Section:
         sketches = [figures.roc(models, lines)]
         known = {name: models[name]["precision_recall"] for name in lines if models[name]["precision_recall"]}
         if known:
-            sketches.append(probability_figures.precision_recall(known, lines, positive=run.class_names[1]))
+            sketch = probability_figures.precision_recall(known, lines, positive=run.class_names[1])
+            said = " Published models: as published." if run.comparators else ""
+            sketches.append(replace(sketch, caption=sketch.caption + said))
         else:
             notes.append(
                 "The results are of before precision-recall curves were computed; evaluate the run again."
