@@ -110,7 +110,7 @@ def test_comparisons_carry_holms_correction(make_run: Any) -> None:
         [test.p_holm for test in found], stats.holm(np.array([test.p for test in found]))
     )
     assert found[1].difference > 0.2
-    assert found[1].p_holm < 0.001
+    assert found[1].p_holm < 0.01
 
 
 def test_the_same_scores_under_two_names_do_not_differ(make_run: Any) -> None:
