@@ -15,6 +15,7 @@ GROUPS = {
     "ablation": "published method without a part",
     "part": "recommended without a part",
 }
+SIGNIFICANCE = 0.05
 MARKS = ("", "o", "s", "^", "D", "v")
 CURVE_NAMES = {"either": "CT or PET missing", "ct": "CT missing", "pet": "PET missing"}
 
@@ -59,7 +60,8 @@ NOTES = """## How to read this
 - **AUC**: share of the pairs of lesions of a seed that are ranked right, over all seeds (seeds weigh by their pairs,
   which are nearly equal in number). Every seed has its own training, validation and test lesions and
   initial weights. Intervals and p: DeLong's covariance stratified by seed, for these trained networks on other lesions.
-  *p (seeds)*: paired t test over the seeds, which also counts what training anew would change.
+  *p (seeds)*: paired t test over the seeds, which also counts what training anew would change; a difference of
+  methods, not of networks, asks for both.
 - **Regret**: bound minus method, on the same lesions. **Excess drop**: what is lost without a modality beyond what the
   bound loses.
 - **Poses**: scores are averaged over the poses named; parts were scored in one, upright, to save time, and have a table
@@ -111,7 +113,32 @@ def _targets(results: Mapping[str, Any]) -> str:
         )
         for t in results["targets"]
     ]
-    return _table(("target", "found", "limit", "reached", "detail"), rows) + _fusion_note(results)
+    return (
+        _table(("target", "found", "limit", "reached", "detail"), rows)
+        + _trainings_note(results)
+        + _fusion_note(results)
+    )
+
+
+def _trainings_note(results: Mapping[str, Any]) -> str:
+    """Rivals that the recommended method is above as trained here, and not beyond what training anew would change."""
+    labels = {method["name"]: method["label"] for method in results["methods"]}
+    unsure = [
+        f"{labels[test['b']]} {_p(test['difference']['p_seeds'])}"
+        for test in results["comparisons"]
+        if test["family"] == "recommended against rivals"
+        and test["difference"]["estimate"] > 0.0
+        and test["p_holm"] < SIGNIFICANCE
+        and test["difference"]["p_seeds"] is not None
+        and test["difference"]["p_seeds"] >= SIGNIFICANCE
+    ]
+    if not unsure:
+        return ""
+    return (
+        "\n\nHolm's p is of these trained networks. Above by it, but not beyond what the seeds differ by, so that "
+        "other trainings of the same methods may fall the other way (p of the paired t test over seeds): "
+        f"{'; '.join(unsure)}."
+    )
 
 
 def _fusion_note(results: Mapping[str, Any]) -> str:
