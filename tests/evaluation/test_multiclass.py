@@ -166,7 +166,7 @@ def without_pet(lesions: pd.DataFrame) -> None:
 
 
 def test_a_model_of_one_modality_is_judged_on_the_lesions_that_have_it(make_run: Any) -> None:
-    run = make_run(edit=without_pet, scores={"single_pet": 1.0, "dgccl": 2.0, "single_ct": 1.5})
+    run = make_run(edit=without_pet, scores={"dgccl": 2.0, "single_pet": 1.0, "single_ct": 1.5})
     results = evaluate(run)
     pet, ct = results.models["single_pet"], results.models["single_ct"]
     assert (results.meta.n_lesions, pet.auroc.n, ct.auroc.n) == (80, 72, 80)

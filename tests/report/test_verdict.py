@@ -31,7 +31,7 @@ def make_run_files(
         "n_by_class": dict.fromkeys(class_names, 0) | {class_names[0]: lesions - 20, class_names[1]: 20},
         "data_kind": data_kind,
     }
-    results = {"models": {"late_fusion": model, "dgccl": model}, "delong": [pair], "meta": meta}
+    results = {"models": {"dgccl": model, "late_fusion": model}, "delong": [pair], "meta": meta}
     empty = pd.DataFrame()
     return RunFiles(results, {"modalities": {"ct": {}, "pet": {}}}, {}, {}, empty, empty)
 
