@@ -54,6 +54,7 @@ def run_dir(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("equal", {"settings": {"model": {"gate": "dynamic"}}}, "changes nothing"),
         ("late_fusion", {}, "has the name of a model"),
         ("single_ct", {}, "has the name of a model"),
+        ("brock", {}, "has the name of a model"),
         ("No/Name", {}, "pattern"),
     ],
 )

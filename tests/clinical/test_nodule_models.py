@@ -11,6 +11,7 @@ from dgccl.clinical import (
     herder_probability,
     mayo_probability,
 )
+from dgccl.config import PUBLISHED_MODELS
 from dgccl.errors import CohortError, StatsError
 
 BY_NAME = {comparator.name: comparator for comparator in COMPARATORS}
@@ -78,6 +79,10 @@ def test_brock_by_hand() -> None:
         }
     )
     assert log_odds(probability("brock", reference)[0]) == pytest.approx(-6.7892, abs=1e-6)
+
+
+def test_configurations_know_their_names() -> None:
+    assert tuple(comparator.name for comparator in COMPARATORS) == PUBLISHED_MODELS
 
 
 SECOND_SOURCE = {

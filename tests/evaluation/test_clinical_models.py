@@ -174,6 +174,15 @@ def test_a_published_model_is_measured_as_the_own_ones(make_run: MakeRun) -> Non
     assert not any("no temperature" in said or "different scales" in said for said in results.warnings)
 
 
+def test_a_name_never_holds_the_scores_of_two(make_run: MakeRun) -> None:
+    """An ablation of an earlier run may be named as a published model: its scores are not merged with that one's."""
+    run = make_run(malignant=60, benign=60, scores={"dgccl": 2.0, "brock": 1.0})
+    results = evaluate(run, lesions=whole_table(run))
+    assert list(results.comparators) == ["mayo", "herder"]
+    assert results.models["brock"].auroc.n == 120
+    assert any("named `brock`" in said for said in results.warnings)
+
+
 def test_decision_curves_hold_published_models_that_judge_every_lesion(make_run: MakeRun) -> None:
     run = make_run(malignant=60, benign=60)
     lesions = whole_table(run)

@@ -63,7 +63,7 @@ def test_the_own_model_stands_below_each_on_as_many_lesions(run: RunFiles) -> No
             text.p_value(entry["difference"]["p"]),
             text.p_value(entry["difference"]["p_holm"]),
         )
-    assert "uncorrected" not in discrimination.note
+    assert "Holm's correction over all paired comparisons of this run" in discrimination.note
     assert [row[:2] for row in calls.rows[::2]] == [
         ("Mayo (Swensen)", "5%"), ("Mayo (Swensen)", "65%"), ("Herder", "10%"), ("Herder", "70%"),
         ("Brock (PanCan)", "10%"),
@@ -150,8 +150,10 @@ def test_results_of_before_show_what_they_hold(run: RunFiles, tmp_path: Path) ->
     results = json.loads(json.dumps(run.results))
     for model in results["clinical"]["models"]:
         model.update(beside_auroc=None, beside_calibration=None, calls=[])
+    results["comparators"] = {}
     section = clinical_section(dataclasses.replace(run, results=results))
     assert [row[0] for row in section.tables[0].rows] == ["Mayo (Swensen)", "Herder", "Brock (PanCan)"]
     assert len(section.tables) == 2
+    assert "Holm's correction over the published models" in section.tables[0].note
     assert any("dgccl evaluate" in note for note in section.notes)
     assert [sketch.name for sketch in section.sketches] == ["decision-clinical"]

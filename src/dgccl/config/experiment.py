@@ -25,6 +25,8 @@ FUSION_MODELS = (
     "product_of_experts",
 )
 """Models that read every modality; beside them, `single_NAME` reads the modality NAME alone."""
+PUBLISHED_MODELS = ("mayo", "herder", "brock")
+"""Nodule models of others that stand beside the run's own in evaluation: no ablation can have their names."""
 SINGLE = "single_"
 
 
@@ -83,7 +85,7 @@ class ExperimentConfig(Settings):
     @model_validator(mode="after")
     def _ablations_fit(self) -> "ExperimentConfig":
         for name, ablation in self.ablations.items():
-            if name in self.models or name in FUSION_MODELS or name.startswith(SINGLE):
+            if name in {*self.models, *FUSION_MODELS, *PUBLISHED_MODELS} or name.startswith(SINGLE):
                 raise ValueError(f"ablations.{name} has the name of a model; give it a name of its own")
             if ablation.model not in self.models or ablation.model.startswith(SINGLE):
                 fused = [model for model in self.models if not model.startswith(SINGLE)]

@@ -22,12 +22,13 @@ def with_published(tables: RunTables, lesions: pd.DataFrame, warnings: list[str]
     """The run with Mayo, Herder and Brock among its predictions, as `comparators`: those that can be computed.
 
     A published model judges the validation and test lesions that have what it needs. It is left out where its test
-    lesions are not of both classes; a run of more than two classes has none.
+    lesions are not of both classes, or where the run has something else of its name; a run of more than two classes has
+    none.
 
     Args:
         tables: the run.
         lesions: lesion table of its cohort.
-        warnings: gets the models whose lesions are of one class.
+        warnings: gets the models that are left out for one of these reasons.
 
     Raises:
         CohortError: a column that one of the models needs holds words that mean nothing to it.
@@ -40,6 +41,12 @@ def with_published(tables: RunTables, lesions: pd.DataFrame, warnings: list[str]
     for comparator in COMPARATORS:
         chance = published_chances(once, lesions, comparator)
         if isinstance(chance, tuple):
+            continue
+        if (tables.predictions["model"] == comparator.name).any():
+            # Configurations refuse such a name; a run of before may have it, and one name must not hold two scores.
+            warnings.append(
+                f"{comparator.title} is left out: the run has a model of its own named `{comparator.name}`."
+            )
             continue
         known = np.isfinite(chance)
         rows = once.loc[known].assign(model=comparator.name, y_score=chance[known])
@@ -60,8 +67,8 @@ def clinical_models(
 ) -> ClinicalModels | None:
     """Mayo, Herder and Brock on the test lesions that have what they need; None for a run of more than two classes.
 
-    Beside each stands the run's first model on the very lesions that both judge: AUCs and their
-    difference within folds as everything else, calibration and calls of its recalibrated probabilities.
+    Beside each stands the run's first model on the very lesions that both judge: AUCs and their difference within folds
+    as everything else, calibration and calls of its recalibrated probabilities.
 
     Args:
         tables: the run, with its published models.

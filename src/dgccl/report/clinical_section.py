@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from dgccl.report import probability_figures, style, text
-from dgccl.report.clinical_tables import TITLE, clinical_tables
+from dgccl.report.clinical_tables import FAMILY, FAMILY_OF_BEFORE, TITLE, clinical_tables
 from dgccl.report.run_files import RunFiles
 from dgccl.report.section import Section
 from dgccl.report.sketch import Sketch
@@ -70,7 +70,12 @@ def clinical_section(run: RunFiles) -> Section:
         if model["lacking"]
     ]
     judged = [model for model in clinical["models"] if model["auroc"]]
-    tables = clinical_tables(judged, beside=clinical["beside"], positive=run.class_names[1]) if judged else ()
+    family = FAMILY if run.comparators else FAMILY_OF_BEFORE
+    tables = (
+        clinical_tables(judged, beside=clinical["beside"], positive=run.class_names[1], family=family)
+        if judged
+        else ()
+    )
     if any(not model["beside_auroc"] for model in judged):
         notes.append(
             f"These results do not hold {text.model_words(clinical['beside'])} on the same lesions: run `dgccl "

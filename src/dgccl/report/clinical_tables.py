@@ -7,19 +7,22 @@ from dgccl.report import text
 from dgccl.report.tables import Table
 
 TITLE = "Models that clinicians know"
+FAMILY, FAMILY_OF_BEFORE = "all paired comparisons of this run", "the published models"
+"""Over which tests Holm's correction goes, and did in results of before published models were among the comparisons."""
 Models = Sequence[Mapping[str, Any]]
 """The published models that were computed, as results hold them."""
 
 
-def clinical_tables(models: Models, *, beside: str, positive: str) -> tuple[Table, ...]:
+def clinical_tables(models: Models, *, beside: str, positive: str, family: str = FAMILY) -> tuple[Table, ...]:
     """Discrimination, calibration and calls.
 
     Args:
         models: the published models that were computed.
         beside: name of the run's model.
         positive: class whose probability it is.
+        family: over which tests Holm's correction goes.
     """
-    tables = [_discrimination(models, beside), _calibration(models, beside)]
+    tables = [_discrimination(models, beside, family), _calibration(models, beside)]
     if any(model["calls"] for model in models):
         tables.append(_calls(models, beside, positive))
     return tuple(tables)
@@ -29,7 +32,7 @@ def _own(beside: str) -> str:
     return f"{text.model_name(beside)}, on the same lesions"
 
 
-def _discrimination(models: Models, beside: str) -> Table:
+def _discrimination(models: Models, beside: str, family: str) -> Table:
     rows: list[tuple[str, ...]] = []
     for model in models:
         test = model["difference"]
@@ -46,8 +49,8 @@ def _discrimination(models: Models, beside: str) -> Table:
     sources = "; ".join(f"{model['title']}: {model['source']}" for model in models)
     note = (
         "Computed from the cohort's columns with the published coefficients, on the test lesions that have every "
-        "value. AUCs and differences within folds, by patient; paired DeLong test, Holm's correction over all paired "
-        f"comparisons of this run. {sources}."
+        "value. AUCs and differences within folds, by patient; paired DeLong test, Holm's correction over "
+        f"{family}. {sources}."
     )
     return Table(TITLE, header, tuple(rows), note)
 
