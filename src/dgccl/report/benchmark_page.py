@@ -1,11 +1,12 @@
 """The benchmark's page: Markdown tables and one figure, drawn from its results and nothing else."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from dgccl.report import style
+from dgccl.report import markdown, style
+from dgccl.report.benchmark_targets import targets
 
 GROUPS = {
     "recommended": "recommended",
@@ -15,7 +16,6 @@ GROUPS = {
     "ablation": "published method without a part",
     "part": "recommended without a part",
 }
-SIGNIFICANCE = 0.05
 MARKS = ("", "o", "s", "^", "D", "v")
 CURVE_NAMES = {"either": "CT or PET missing", "ct": "CT missing", "pet": "PET missing"}
 
@@ -29,7 +29,7 @@ def benchmark_markdown(results: Mapping[str, Any]) -> str:
     labels = {method["name"]: method["label"] for method in results["methods"]}
     parts = [
         _head(results),
-        "## What was to be reached\n\n" + _targets(results),
+        "## What was to be reached\n\n" + targets(results),
         "## All modalities\n\n" + _areas(results, labels, "ct+pet"),
         "## Against the recommended method\n\n" + _comparisons(results, labels, "recommended against rivals"),
         "## With a modality missing\n\n" + _drops(results, labels),
@@ -79,7 +79,7 @@ def _head(results: Mapping[str, Any]) -> str:
     meta = results["meta"]
     data = meta["data"]
     ideal, surviving = (
-        ", ".join(f"{pattern} {_estimate(entry)}" for pattern, entry in results[bound].items())
+        ", ".join(f"{pattern} {markdown.estimate(entry)}" for pattern, entry in results[bound].items())
         for bound in ("ideal", "surviving")
     )
     left_out = meta["left_out"]
@@ -99,64 +99,6 @@ def _head(results: Mapping[str, Any]) -> str:
             if missing
             else ""
         )
-    )
-
-
-def _targets(results: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            t["what"],
-            _p(t["found"]) if t["what"].endswith("p after Holm") else f"{t['found']:.4f}",
-            f"{t['limit']:.4f}",
-            "yes" if t["reached"] else "**no**",
-            t["detail"],
-        )
-        for t in results["targets"]
-    ]
-    return (
-        _table(("target", "found", "limit", "reached", "detail"), rows)
-        + _trainings_note(results)
-        + _fusion_note(results)
-    )
-
-
-def _trainings_note(results: Mapping[str, Any]) -> str:
-    """Rivals that the recommended method is above as trained here, and not beyond what training anew would change."""
-    labels = {method["name"]: method["label"] for method in results["methods"]}
-    unsure = [
-        f"{labels[test['b']]} {_p(test['difference']['p_seeds'])}"
-        for test in results["comparisons"]
-        if test["family"] == "recommended against rivals"
-        and test["difference"]["estimate"] > 0.0
-        and test["p_holm"] < SIGNIFICANCE
-        and test["difference"]["p_seeds"] is not None
-        and test["difference"]["p_seeds"] >= SIGNIFICANCE
-    ]
-    if not unsure:
-        return ""
-    return (
-        "\n\nHolm's p is of these trained networks. Above by it, but not beyond what the seeds differ by, so that "
-        "other trainings of the same methods may fall the other way (p of the paired t test over seeds): "
-        f"{'; '.join(unsure)}."
-    )
-
-
-def _fusion_note(results: Mapping[str, Any]) -> str:
-    """What the saving of the gate rests on: the width of that gate, and what the other methods spend on fusion."""
-    costs = {cost["method"]: cost for cost in results["costs"]}
-    settings = {method["name"]: method["settings"].get("model", {}) for method in results["methods"]}
-    if not {"gate_only", "concatenation_full"} <= set(costs):
-        return ""
-    others = "; ".join(
-        f"{method['label']} {costs[method['name']]['flops_by_part']['fusion']:,}"
-        for method in results["methods"]
-        if method["group"] in ("recommended", "published") and method["name"] in costs
-    )
-    hidden, full = settings["gate_only"].get("gate_hidden", "the usual"), costs["concatenation_full"]
-    return (
-        f"\n\nThe gate that saves operations is the gate alone, of {hidden} hidden units. Whole methods join more than "
-        f"that and spend more on it (FLOPs of the fusion: {others}; fully connected "
-        f"{full['flops_by_part']['fusion']:,}), of {full['flops']:,} in all: the encoders decide what a lesion costs."
     )
 
 
@@ -187,16 +129,16 @@ def _rows(results: Mapping[str, Any], labels: Mapping[str, str], pattern: str, n
         (
             labels[row["method"]],
             kinds[row["method"]],
-            _estimate(row["auroc"]),
+            markdown.estimate(row["auroc"]),
             "" if row["seed_sd"] is None else f"{row['seed_sd']:.4f}",
             f"{row['upright']:.4f} / {poses[row['method']]}",
-            _contrast(row["regret_upper"]),
-            "" if row["regret_lower"] is None else _contrast(row["regret_lower"]),
+            markdown.contrast(row["regret_upper"]),
+            "" if row["regret_lower"] is None else markdown.contrast(row["regret_lower"]),
         )
         for row in chosen
     ]
     headings = ("method", "kind", "AUC (95 %)", "s.d. over seeds", "AUC upright / poses averaged")
-    return _table((*headings, "regret, upper bound", "regret, lower bound"), rows)
+    return markdown.table((*headings, "regret, upper bound", "regret, lower bound"), rows)
 
 
 def _comparisons(results: Mapping[str, Any], labels: Mapping[str, str], family: str) -> str:
@@ -206,14 +148,14 @@ def _comparisons(results: Mapping[str, Any], labels: Mapping[str, str], family: 
     rows = [
         (
             f"{labels[test['a']]} − {labels[test['b']]}",
-            _contrast(test["difference"]),
-            _p(test["difference"]["p"]),
-            _p(test["p_holm"]),
-            _p(test["difference"]["p_seeds"]),
+            markdown.contrast(test["difference"]),
+            markdown.p_value(test["difference"]["p"]),
+            markdown.p_value(test["p_holm"]),
+            markdown.p_value(test["difference"]["p_seeds"]),
         )
         for test in chosen
     ]
-    return _table(("difference in AUC", "estimate (95 %)", "p", "p (Holm)", "p (seeds)"), rows)
+    return markdown.table(("difference in AUC", "estimate (95 %)", "p", "p (Holm)", "p (seeds)"), rows)
 
 
 def _drops(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -224,11 +166,11 @@ def _drops(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         (
             labels[drop["method"]],
             f"{drop['pattern']} alone",
-            _contrast(drop["measured"]),
+            markdown.contrast(drop["measured"]),
             number(drop["unavoidable_upper"]),
-            _contrast(drop["excess_upper"]),
+            markdown.contrast(drop["excess_upper"]),
             number(drop["unavoidable_lower"]),
-            "" if drop["excess_lower"] is None else _contrast(drop["excess_lower"]),
+            "" if drop["excess_lower"] is None else markdown.contrast(drop["excess_lower"]),
         )
         for drop in results["drops"]
     ]
@@ -240,7 +182,7 @@ def _drops(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         "excess (upper)",
         "unavoidable (lower)",
     )
-    return _table((*headings, "excess (lower)"), rows)
+    return markdown.table((*headings, "excess (lower)"), rows)
 
 
 def _curves(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -250,7 +192,7 @@ def _curves(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         for missing, points in curves.items():
             shares = [f"{share:.0%}" for share, _ in points]
             rows.append((labels[method], CURVE_NAMES[missing], *(f"{auc:.3f}" for _, auc in points)))
-    return _table(("method", "what is missing", *shares), rows)
+    return markdown.table(("method", "what is missing", *shares), rows)
 
 
 def _gates(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -258,8 +200,8 @@ def _gates(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         (
             labels[method],
             name.upper(),
-            _estimate(entry["spearman"]),
-            _estimate(entry["agreement"]),
+            markdown.estimate(entry["spearman"]),
+            markdown.estimate(entry["agreement"]),
             "" if entry["agreement_by_chance"] is None else f"{entry['agreement_by_chance']:.4f}",
         )
         for method, meaning in results["gates"].items()
@@ -268,7 +210,7 @@ def _gates(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if not rows:
         return "No method has a gate."
     headings = ("method", "weight of", "Spearman, weight against Shapley share", "agreement", "by chance")
-    return _table(headings, rows)
+    return markdown.table(headings, rows)
 
 
 def _costs(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -283,7 +225,7 @@ def _costs(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         for cost in results["costs"]
     ]
     parts = tuple(results["costs"][0]["flops_by_part"])
-    return _table(("method", "parameters", "FLOPs", *parts, "training, s"), rows)
+    return markdown.table(("method", "parameters", "FLOPs", *parts, "training, s"), rows)
 
 
 def draw_curves(results: Mapping[str, Any]) -> str:
@@ -322,27 +264,3 @@ def draw_curves(results: Mapping[str, Any]) -> str:
 
     label = "AUC against the share of test lesions that lack a modality, for every compared method. Phantom."
     return style.render_svg(draw, width_in=10.0, height_in=4.8, name="benchmark-missing", label=label)
-
-
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(headings)
-    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _estimate(entry: Mapping[str, Any]) -> str:
-    if entry["estimate"] is None:
-        return "not defined"
-    if entry["ci_low"] is None:
-        return f"{entry['estimate']:.4f}"
-    return f"{entry['estimate']:.4f} ({entry['ci_low']:.4f} to {entry['ci_high']:.4f})"
-
-
-def _contrast(entry: Mapping[str, Any]) -> str:
-    return f"{entry['estimate']:+.4f} ({entry['ci_low']:+.4f} to {entry['ci_high']:+.4f})"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
